@@ -1,0 +1,26 @@
+namespace Conv;
+
+/// <summary>What an implementation promises beside its arithmetic, and where a generator of cases should look.</summary>
+public sealed record Traits
+{
+    /// <summary>Deterministic, gradual underflow, no hints.</summary>
+    public static Traits Default { get; } = new();
+
+    /// <summary>The same call gives the same bits, whatever the address, the schedule or the number of threads.</summary>
+    public bool Deterministic { get; init; } = true;
+
+    /// <summary>Products and sums may be fused. Bounds hold either way.</summary>
+    public bool FusedMultiplyAdd { get; init; }
+
+    /// <summary>Subnormal operands or results may become zero; the bound then has a term for it.</summary>
+    public bool FlushesSubnormals { get; init; }
+
+    /// <summary>The kernel sizes (K_h, K_w) that are supported, where they are few; empty: look everywhere.</summary>
+    public IReadOnlyList<(int Height, int Width)> KernelSizes { get; init; } = [];
+
+    /// <summary>The strides (s_h, s_w) that are supported, where they are few; empty: look everywhere.</summary>
+    public IReadOnlyList<(int Height, int Width)> Strides { get; init; } = [];
+
+    /// <summary>The dilations (d_h, d_w) that are supported, where they are few; empty: look everywhere.</summary>
+    public IReadOnlyList<(int Height, int Width)> Dilations { get; init; } = [];
+}

@@ -1,0 +1,4 @@
+module Conv.Properties.Program
+
+[<EntryPoint>]
+let main _ = 0
