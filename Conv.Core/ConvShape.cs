@@ -248,6 +248,19 @@ public sealed record ConvShape
             : throw new FormatException($"A shape needs the field '{name}'.");
     }
 
+    /// <summary>The outputs whose tap meets the image in one dimension: first ≤ i &lt; end exactly when 0 ≤ i·stride + offset &lt; size
+    /// and 0 ≤ i &lt; outputs. No such output: (0, 0).</summary>
+    /// <param name="offset">u·d_h − p_t or v·d_w − p_l.</param>
+    /// <param name="outputs">H_o or W_o.</param>
+    /// <param name="stride">s_h or s_w.</param>
+    /// <param name="size">H or W.</param>
+    internal static (int First, int End) OutputsMeeting(long offset, int outputs, int stride, int size)
+    {
+        long first = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+        long end = offset >= size ? 0 : Math.Min(((size - 1 - offset) / stride) + 1, outputs);
+        return first < end ? ((int)first, (int)end) : (0, 0);
+    }
+
     private static readonly string[] FieldNames =
         ["n", "c", "h", "w", "o", "kh", "kw", "sh", "sw", "pt", "pl", "pb", "pr", "dh", "dw", "g"];
 
@@ -272,11 +285,8 @@ public sealed record ConvShape
         long count = 0;
         for (int u = 0; u < taps; u++)
         {
-            // Outputs i with 0 ≤ i·stride + offset < size.
-            long offset = ((long)u * dilation) - before;
-            long first = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
-            long last = offset >= size ? -1 : (size - 1 - offset) / stride;
-            count += Math.Max(0, Math.Min(last, outputs - 1) - first + 1);
+            (int first, int end) = OutputsMeeting(((long)u * dilation) - before, outputs, stride, size);
+            count += end - first;
         }
 
         return count;

@@ -1,0 +1,16 @@
+namespace Conv;
+
+/// <summary>The registry: every implementation of this assembly. Adding one takes one file and one line here.</summary>
+public static class Catalogue
+{
+    /// <summary>One instance of each, the plainest first. Names differ.</summary>
+    public static IReadOnlyList<IConvolution> All { get; } =
+    [
+        new Loop(),
+        new Im2col(),
+        new Winograd(tile: 2),
+        new Winograd(tile: 4),
+        new Pointwise(),
+        new ParallelTiled(),
+    ];
+}

@@ -1,0 +1,35 @@
+namespace Conv;
+
+/// <summary>
+/// A 1×1 convolution, which is a matrix product: <c>Y[o, p] = b[o] + Σ_c K[o, c]·X[c, p]</c> for each image and group,
+/// p over the output positions.
+/// </summary>
+/// <remarks>With stride 1 and no padding X is the input itself; otherwise the positions that are read are gathered into the
+/// workspace, padding as zeros. Dilation means nothing to a single tap.</remarks>
+public sealed class Pointwise : IConvolution
+{
+    /// <inheritdoc/>
+    public string Name => "pointwise";
+
+    /// <inheritdoc/>
+    public Traits Traits { get; } = new() { FusedMultiplyAdd = MultiplyAdd.IsFused, KernelSizes = [(1, 1)] };
+
+    /// <inheritdoc/>
+    public bool Supports(ConvShape shape) => shape is { KernelHeight: 1, KernelWidth: 1 } && PatchProduct.Fits(shape);
+
+    /// <inheritdoc/>
+    public Arithmetic ArithmeticOf(ConvShape shape) => new AnyOrder();
+
+    /// <inheritdoc/>
+    public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
+    {
+        Guard.Supported(this, shape);
+        Guard.Weights(shape, kernel.Length, bias.Length);
+        return new PatchProduct(shape, kernel, bias, gather: !OutputsAreInputs(shape));
+    }
+
+    private static bool OutputsAreInputs(ConvShape shape) => shape is
+    {
+        StrideHeight: 1, StrideWidth: 1, PadTop: 0, PadLeft: 0, PadBottom: 0, PadRight: 0,
+    };
+}

@@ -1,0 +1,69 @@
+namespace Conv;
+
+/// <summary>
+/// A convolution as the product of its kernel, an (O/G)×n matrix for each group, with the patch matrix, n×(H_o·W_o) for each
+/// image and group. The patches are gathered into the workspace, a block of columns at a time.
+/// </summary>
+internal sealed class PatchProduct : Prepared
+{
+    private const int WorkspaceFloats = 1 << 20;
+
+    private readonly float[] _kernel;
+    private readonly float[] _bias;
+    private readonly bool _gather;
+
+    /// <summary>Keeps copies of the weights.</summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="kernel">O×(C/G)×K_h×K_w.</param>
+    /// <param name="bias">O numbers, or empty.</param>
+    /// <param name="gather">False when the input's own channels are the patch matrix, which is then read in place.</param>
+    public PatchProduct(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias, bool gather)
+        : base(shape, gather ? shape.TermsPerOutput * ColumnsPerBlock(shape) : 0)
+    {
+        _kernel = kernel.ToArray();
+        _bias = bias.ToArray();
+        _gather = gather;
+    }
+
+    /// <summary>Whether the patches of one output position fit into a workspace.</summary>
+    public static bool Fits(ConvShape shape) => shape.TermsPerOutput <= Array.MaxLength / sizeof(float);
+
+    /// <inheritdoc/>
+    protected override void Compute(ReadOnlySpan<float> input, Span<float> output, Span<float> workspace)
+    {
+        int terms = (int)Shape.TermsPerOutput;
+        int inChannels = Shape.InChannelsPerGroup;
+        int outChannels = Shape.OutChannelsPerGroup;
+        int inPlane = Shape.InHeight * Shape.InWidth;
+        int outPlane = Shape.OutHeight * Shape.OutWidth;
+        int columnsPerBlock = _gather ? (int)ColumnsPerBlock(Shape) : outPlane;
+
+        for (int n = 0; n < Shape.Batch; n++)
+        {
+            for (int g = 0; g < Shape.Groups; g++)
+            {
+                ReadOnlySpan<float> channels = input.Slice(((n * Shape.InChannels) + (g * inChannels)) * inPlane, inChannels * inPlane);
+                ReadOnlySpan<float> kernel = _kernel.AsSpan(g * outChannels * terms, outChannels * terms);
+                ReadOnlySpan<float> bias = _bias.Length == 0 ? [] : _bias.AsSpan(g * outChannels, outChannels);
+                Span<float> result = output.Slice(((n * Shape.OutChannels) + (g * outChannels)) * outPlane, outChannels * outPlane);
+                for (int first = 0; first < outPlane; first += columnsPerBlock)
+                {
+                    int columns = Math.Min(columnsPerBlock, outPlane - first);
+                    ReadOnlySpan<float> patches = channels;
+                    if (_gather)
+                    {
+                        Patches.Gather(Shape, channels, first, columns, workspace);
+                        patches = workspace;
+                    }
+
+                    Gemm.Multiply(outChannels, columns, terms, kernel, terms, patches, columns, bias, result[first..], outPlane);
+                }
+            }
+        }
+    }
+
+    // As many columns as keep the workspace at 4 MiB, at least one, at most all; none when there is nothing to compute.
+    private static long ColumnsPerBlock(ConvShape shape) => shape.OutputLength == 0
+        ? 0
+        : Math.Clamp(WorkspaceFloats / Math.Max(1, shape.TermsPerOutput), 1, (long)shape.OutHeight * shape.OutWidth);
+}
