@@ -19,7 +19,14 @@ public sealed record AnyOrder : Arithmetic;
 /// <param name="KernelTransform">G, (m+r−1)×r.</param>
 /// <remarks>|Ŷ − Y| ≤ γ_K × (the same program on absolute values): docs/bounds.md, lemma 4. The matrices are verified over ℚ
 /// before they buy any tolerance.</remarks>
-public sealed record Bilinear(RationalMatrix OutputTransform, RationalMatrix InputTransform, RationalMatrix KernelTransform) : Arithmetic;
+public sealed record Bilinear(RationalMatrix OutputTransform, RationalMatrix InputTransform, RationalMatrix KernelTransform) : Arithmetic
+{
+    /// <summary>
+    /// Whether products of the kernel transform may be fused into its additions. Where G has entries that are not floats (1/3), a
+    /// fused product keeps the entry's rounding error, and there is no exact tier: docs/bounds.md, lemma 5, (T6).
+    /// </summary>
+    public bool FusedKernelTransform { get; init; }
+}
 
 /// <summary>Nothing is declared, or there is no lemma for it: only laws that hold for any arithmetic can decide.</summary>
 public sealed record Opaque : Arithmetic;

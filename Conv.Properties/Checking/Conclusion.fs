@@ -1,0 +1,142 @@
+/// What the results mean: green must be earned.
+module Conv.Properties.Conclusion
+
+open System.Collections.Generic
+open Conv
+
+/// The deciding cases and distinct shapes from which a law with generated cases may be said to hold.
+let enoughCases, enoughShapes = 10, 5
+
+type Status =
+    | Held
+    | Broken
+    /// Nothing is settled, and why.
+    | Open of reason: string
+    /// The law says nothing about this subject, and why.
+    | Inapplicable of reason: string
+    /// No problem of the law is one that the subject supports.
+    | Refused
+
+/// One law on one subject, over its tiers.
+[<NoEquality; NoComparison>]
+type Cell =
+    {
+        Law: Law
+        Subject: Subject
+        Status: Status
+        Results: Run.Result list
+    }
+
+    member c.Held = c.Results |> List.sumBy _.Held
+    member c.Discarded = c.Results |> List.sumBy (fun r -> Seq.sum r.Discards.Values)
+    member c.Elements = c.Results |> List.sumBy _.Elements
+    member c.AgainstOracle = c.Results |> List.sumBy _.AgainstOracle
+    member c.Failures = c.Results |> List.choose _.Failure
+
+let private mostFrequentReason (results: Run.Result list) =
+    results
+    |> List.collect (fun r -> Map.toList r.Discards)
+    |> List.groupBy fst
+    |> List.map (fun (reason, counts) -> reason, List.sumBy snd counts)
+    |> List.sortByDescending snd
+    |> List.tryHead
+    |> Option.map fst
+
+/// Classes of problems that law and subject leave room for, and that no deciding case hit.
+let private missed (law: Law) (subject: Subject) (results: Run.Result list) =
+    if
+        law.Fixed
+        || law.Kind = KitLaw
+        || List.sumBy (fun (r: Run.Result) -> r.Held) results < Coverage.decidesFrom
+    then
+        []
+    else
+        [
+            for c in Coverage.classes do
+                let room =
+                    c.Examples
+                    |> List.exists (fun example ->
+                        match law.Project example with
+                        | ValueSome s -> c.Holds s && subject.Profile.Supports s
+                        | ValueNone -> false)
+
+                if room && not (results |> List.exists (fun r -> r.Shapes |> Seq.exists c.Holds)) then
+                    c.Name
+        ]
+
+let private cell law subject (results: Run.Result list) =
+    let held = results |> List.sumBy _.Held
+    let shapes = HashSet<ConvShape>(results |> Seq.collect _.Shapes)
+    let count pick = results |> List.sumBy pick
+    let fault = results |> List.tryPick _.KitFault
+    let undecided = count _.Undecided
+
+    let status =
+        if results.IsEmpty then
+            Inapplicable "not among its capabilities, or not in the selected tier"
+        elif results |> List.exists _.Failure.IsSome then
+            Broken
+        elif fault.IsSome then
+            Open $"a fault of the kit's own: {fault.Value}"
+        elif count _.LeftGrid > 0 then
+            Open $"{count _.LeftGrid} cases left their grid"
+        elif held > 0 && law.Fixed then
+            Held
+        elif held >= enoughCases && shapes.Count >= enoughShapes then
+            match missed law subject results with
+            | [] -> Held
+            | classes -> Open("never drew: " + String.concat ", " classes)
+        elif held = 0 && undecided = 0 && count _.Unsupported > 0 then
+            Refused
+        elif held = 0 && undecided = 0 then
+            Inapplicable(mostFrequentReason results |> Option.defaultValue "no case applies")
+        elif undecided > 0 then
+            Open(mostFrequentReason results |> Option.defaultValue "undecided")
+        else
+            Open $"too few comparisons: {held} cases of {shapes.Count} shapes; {enoughCases} of {enoughShapes} are needed"
+
+    { Law = law; Subject = subject; Status = status; Results = results }
+
+/// The matrix of laws × subjects, in the given orders.
+let matrix (laws: Law list) (subjects: Subject list) (results: Run.Result list) =
+    let byKey = results |> List.groupBy (fun r -> struct (r.Law.Id, r.Subject.Name)) |> dict
+
+    [
+        for law in laws do
+            for subject in subjects do
+                match byKey.TryGetValue(struct (law.Id, subject.Name)) with
+                | true, results -> cell law subject results
+                | _ -> cell law subject []
+    ]
+
+type Verdict =
+    | Conforms
+    | Violates
+    | Unsettled of reasons: string list
+
+/// The verdict on one subject: a broken MUST violates, a broken SHOULD or MAY only warns, and what was not exercised settles nothing.
+let ofSubject (cells: Cell list) =
+    let must = cells |> List.filter (fun c -> c.Law.Strength = Must)
+
+    let unsettled =
+        [
+            for c in must do
+                match c.Status with
+                | Open reason -> $"{c.Law.Id}: {reason}"
+                | _ -> ()
+        ]
+
+    if must |> List.exists (fun c -> c.Status = Broken) then
+        Violates
+    elif not unsettled.IsEmpty then
+        Unsettled unsettled
+    elif cells |> List.forall (fun c -> c.Status <> Held) then
+        Unsettled [ "no selected law could be exercised: no supported shape was found" ]
+    else
+        Conforms
+
+/// 0 conforms, 1 a MUST is broken, 4 unsettled.
+let exitCode (verdicts: Verdict list) =
+    if verdicts |> List.contains Violates then 1
+    elif verdicts |> List.exists (fun v -> v <> Conforms) then 4
+    else 0

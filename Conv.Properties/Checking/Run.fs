@@ -1,0 +1,212 @@
+/// Holds subjects to laws: the only place that calls FsCheck's engine.
+module Conv.Properties.Run
+
+open System
+open System.Collections.Generic
+open System.Diagnostics
+open System.Threading.Tasks
+open FsCheck
+open FsCheck.FSharp
+open Conv
+
+type Options = { Cases: int; Seed: uint64; Tiers: Tier list; Threads: int }
+
+let defaults =
+    {
+        Cases = 200
+        Seed = 0UL
+        Tiers = [ Exact; Bounded ]
+        Threads = Environment.ProcessorCount
+    }
+
+/// A case that breaks a law, as it was drawn and as it was shrunk, and the verdict on the shrunk one.
+[<NoEquality; NoComparison>]
+type Failure = { Drawn: Case; Shrunk: Case; Shrinks: int; Verdict: Verdict }
+
+/// What one law said of one subject in one tier.
+[<NoEquality; NoComparison>]
+type Result =
+    {
+        Law: Law
+        Subject: Subject
+        Tier: Tier
+        /// Cases that were judged; the run stops at the first failure.
+        Cases: int
+        /// Cases that decided for the law.
+        Held: int
+        /// Cases that said nothing, by reason.
+        Discards: Map<string, int>
+        /// Elements compared.
+        Elements: int64
+        /// The largest difference over its bound.
+        Ratio: float
+        AgainstOracle: int
+        /// Of the cases that decided.
+        Shapes: HashSet<ConvShape>
+        /// Cases off the subject's grid: none is allowed.
+        LeftGrid: int
+        Undecided: int
+        Unsupported: int
+        Failure: Failure option
+        /// A fault of the kit itself.
+        KitFault: string option
+        /// Of all cases drawn, in order.
+        Digest: uint64
+        Milliseconds: float
+    }
+
+let private isFailure verdict =
+    match verdict with
+    | Breaks _
+    | Faulted _ -> true
+    | _ -> false
+
+/// What shrinking may cost: attempts, and seconds.
+let private shrinkBudget = 3000, TimeSpan.FromSeconds 5.0
+
+/// Hands a failing case to the engine to confirm and shrink. The engine knows no clock: the shrinker holds its own budget.
+let private shrink (law: Law) (subject: Subject) rnd size drawn =
+    let attempts, limit = shrinkBudget
+    let clock = Stopwatch.StartNew()
+    let mutable tried = 0
+
+    let candidates case =
+        Shrink.cases law.Project case
+        |> Seq.takeWhile (fun _ ->
+            tried <- tried + 1
+            tried <= attempts && clock.Elapsed < limit)
+
+    let mutable shrunk = drawn
+    let mutable steps = 0
+
+    let runner =
+        { new IRunner with
+            member _.OnStartFixture _ = ()
+            member _.OnArguments(_, _, _) = ()
+            member _.OnShrink(_, _) = steps <- steps + 1
+
+            member _.OnFinished(_, result) =
+                match result with
+                | TestResult.Failed(_, _, [ :? Case as smallest ], _, _, _, _) -> shrunk <- smallest
+                | _ -> ()
+        }
+
+    let config =
+        Config.Quick.WithMaxTest(1).WithRunner(runner).WithReplay(Some { Rnd = rnd; Size = Some size })
+
+    let arbitrary = Arb.fromGenShrink (law.Cases subject.Profile drawn.Tier, candidates)
+    Check.One(config, Prop.forAll arbitrary (fun case -> not (isFailure (law.Judge subject case))))
+    shrunk, steps
+
+/// Holds one subject to one law in one tier.
+let law (options: Options) (law: Law) (subject: Subject) tier : Result =
+    let clock = Stopwatch.StartNew()
+    let shapes = HashSet<ConvShape>()
+    let discards = Dictionary<string, int>()
+
+    let discard reason =
+        let before =
+            match discards.TryGetValue reason with
+            | true, count -> count
+            | _ -> 0
+
+        discards[reason] <- before + 1
+
+    let mutable index, held, elements, ratio, oracle = 0, 0, 0L, 0.0, 0
+    let mutable leftGrid, undecided, unsupported = 0, 0, 0
+    let mutable digest = 0UL
+    let mutable failure = None
+    let mutable fault = None
+
+    try
+        // Where the first cases find no problem for the subject at all, the others will not either.
+        let pointless () = index >= 12 && held = 0 && undecided = 0
+
+        while index < options.Cases && failure.IsNone && not (pointless ()) do
+            let case = Address.case options.Seed law subject.Profile tier index
+            digest <- Address.digest digest case
+
+            match law.Judge subject case with
+            | Holds evidence ->
+                held <- held + 1
+                elements <- elements + evidence.Elements
+                ratio <- max ratio evidence.Ratio
+
+                if evidence.AgainstOracle then
+                    oracle <- oracle + 1
+
+                shapes.Add case.Problem |> ignore<bool>
+            | NotApplicable reason -> discard reason
+            | Unsupported reason ->
+                unsupported <- unsupported + 1
+                discard reason
+            | Undecided reason ->
+                if reason = Law.leftItsGrid then
+                    leftGrid <- leftGrid + 1
+
+                undecided <- undecided + 1
+                discard reason
+            | Breaks _
+            | Faulted _ ->
+                let rnd, size = Address.ofCase options.Seed law.Id tier index
+                let shrunk, steps = shrink law subject rnd size case
+
+                failure <-
+                    Some
+                        {
+                            Drawn = case
+                            Shrunk = shrunk
+                            Shrinks = steps
+                            Verdict = law.Judge subject shrunk
+                        }
+
+            index <- index + 1
+    with error ->
+        fault <- Some $"case {index} of {law.Id} ({tier.Name}): {error.GetType().Name}: {error.Message}"
+
+    {
+        Law = law
+        Subject = subject
+        Tier = tier
+        Cases = index
+        Held = held
+        Discards = Map [ for KeyValue(reason, count) in discards -> reason, count ]
+        Elements = elements
+        Ratio = ratio
+        AgainstOracle = oracle
+        Shapes = shapes
+        LeftGrid = leftGrid
+        Undecided = undecided
+        Unsupported = unsupported
+        Failure = failure
+        KitFault = fault
+        Digest = digest
+        Milliseconds = clock.Elapsed.TotalMilliseconds
+    }
+
+/// The law × subject × tier triples that can be asked.
+let jobs (options: Options) (laws: Law list) (subjects: Subject list) =
+    [|
+        for law in laws do
+            for subject in subjects do
+                if law.Needs |> List.forall subject.Profile.Capabilities.Contains then
+                    for tier in law.Tiers do
+                        if List.contains tier options.Tiers then
+                            law, subject, tier
+    |]
+
+/// Runs the jobs on the given number of threads; `progress` hears of each as it ends, one at a time.
+let all (options: Options) (jobs: (Law * Subject * Tier)[]) (progress: Result -> unit) : Result list =
+    let results = Array.zeroCreate<Result> jobs.Length
+    let gate = obj ()
+
+    let run at =
+        let one, subject, tier = jobs[at]
+        let result = law options one subject tier
+        results[at] <- result
+        lock gate (fun () -> progress result)
+
+    Parallel.For(0, jobs.Length, ParallelOptions(MaxDegreeOfParallelism = options.Threads), run)
+    |> ignore<ParallelLoopResult>
+
+    List.ofArray results

@@ -1,0 +1,170 @@
+namespace Conv.Properties
+
+open System
+
+/// Values with a proven bound on the distance of each from the exact one. No law mentions a tolerance: the operations here carry the
+/// errors along, rounded outward.
+[<NoEquality; NoComparison>]
+type Approx =
+    {
+        Value: Values
+        Error: Error
+    }
+
+    static member private Combine (a: Approx) (b: Approx) sign =
+        if a.Value.Length <> b.Value.Length then
+            invalidOp $"A law combined {a.Value.Length} elements with {b.Value.Length}."
+
+        let data = Array.zeroCreate a.Value.Length
+        let carries = not (a.Error.IsZero && b.Error.IsZero)
+        let mutable error = if carries then Array.zeroCreate data.Length else [||]
+
+        for at in 0 .. data.Length - 1 do
+            let left, right = a.Value.Data[at], sign * b.Value.Data[at]
+            let sum = left + right
+            data[at] <- sum
+            // Knuth's two-sum: what the addition lost, exactly (docs/bounds.md, lemma 8).
+            let virtualRight = sum - left
+            let lost = abs ((left - (sum - virtualRight)) + (right - virtualRight))
+
+            if lost > 0.0 && error.Length = 0 then
+                error <- Array.zeroCreate data.Length
+
+            if error.Length > 0 then
+                error[at] <- (a.Error.At at + b.Error.At at + lost) * (1.0 + Math.ScaleB(1.0, -50))
+
+        {
+            Value = { a.Value with Data = data }
+            Error = (if error.Length = 0 then Zero else Each error)
+        }
+
+    static member (+)(a: Approx, b: Approx) = Approx.Combine a b 1.0
+    static member (-)(a: Approx, b: Approx) = Approx.Combine a b -1.0
+
+    /// ·2^exponent, exact.
+    static member ScaleB(a: Approx, exponent: int) =
+        let scale = Array.map (fun (v: float) -> Math.ScaleB(v, exponent))
+
+        {
+            Value = { a.Value with Data = scale a.Value.Data }
+            Error = Error.map scale a.Error
+        }
+
+    static member (~-)(a: Approx) = { a with Value = { a.Value with Data = Array.map (~-) a.Value.Data } }
+
+[<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module Approx =
+    let exact value = { Value = value; Error = Zero }
+
+    /// An array whose element comes from the flat index `source` gives, or is zero for −1.
+    let gather dims (source: int -> int -> int -> int -> int) (a: Approx) =
+        let from = Values.sources dims source
+        let take (data: float[]) = from |> Array.map (fun at -> if at < 0 then 0.0 else data[at])
+
+        {
+            Value = Values.ofArray dims (take a.Value.Data)
+            Error = Error.map take a.Error
+        }
+
+    /// Values without errors: for what a law builds from numbers of its own.
+    let init dims element = exact (Values.init dims element)
+
+    let dims (a: Approx) = a.Value.D0, a.Value.D1, a.Value.D2, a.Value.D3
+
+    /// Part of a dimension.
+    let private slice dimension first count (a: Approx) =
+        let d0, d1, d2, d3 = dims a
+        let pick d i = if d = dimension then i + first else i
+        let size d whole = if d = dimension then count else whole
+
+        a
+        |> gather (size 0 d0, size 1 d1, size 2 d2, size 3 d3) (fun i0 i1 i2 i3 -> a.Value.At(pick 0 i0, pick 1 i1, pick 2 i2, pick 3 i3))
+
+    let images first count a = slice 0 first count a
+    let channels first count a = slice 1 first count a
+
+    /// A window of the plane, zeros where it leaves the image: rows from `top`, columns from `left` on, in steps.
+    let window (top, left) (stepH, stepW) (height, width) (a: Approx) =
+        let d0, d1, d2, d3 = dims a
+
+        a
+        |> gather (d0, d1, height, width) (fun n c i j ->
+            let h, w = top + i * stepH, left + j * stepW
+            if h >= 0 && h < d2 && w >= 0 && w < d3 then a.Value.At(n, c, h, w) else -1)
+
+    /// Zeros around the plane.
+    let pad (top, left, bottom, right) (a: Approx) =
+        let _, _, h, w = dims a
+        window (-top, -left) (1, 1) (h + top + bottom, w + left + right) a
+
+    /// Zeros between the elements of the plane: distance (dh, dw) from one to the next.
+    let zeroStuff (dh, dw) (a: Approx) =
+        let d0, d1, d2, d3 = dims a
+
+        a
+        |> gather (d0, d1, (d2 - 1) * dh + 1, (d3 - 1) * dw + 1) (fun n c i j ->
+            if i % dh = 0 && j % dw = 0 then a.Value.At(n, c, i / dh, j / dw) else -1)
+
+    let flip (a: Approx) =
+        let d0, d1, d2, d3 = dims a
+
+        a
+        |> gather (d0, d1, d2, d3) (fun n c i j -> a.Value.At(n, c, d2 - 1 - i, d3 - 1 - j))
+
+    let transpose (a: Approx) =
+        let d0, d1, d2, d3 = dims a
+        a |> gather (d0, d1, d3, d2) (fun n c i j -> a.Value.At(n, c, j, i))
+
+    /// Element i of dimension 0 or 1 taken from `from i`.
+    let permute dimension (count: int) (from: int -> int) (a: Approx) =
+        let d0, d1, d2, d3 = dims a
+
+        if dimension = 0 then
+            a |> gather (count, d1, d2, d3) (fun n c i j -> a.Value.At(from n, c, i, j))
+        else
+            a |> gather (d0, count, d2, d3) (fun n c i j -> a.Value.At(n, from c, i, j))
+
+    /// The same elements under other dimensions.
+    let reshape dims (a: Approx) = { a with Value = Values.ofArray dims a.Value.Data }
+
+    /// An array whose element comes from the given flat index of the given part.
+    let assemble dims (parts: Approx[]) (source: int -> int -> int -> int -> struct (int * int)) =
+        let pick (read: Approx -> int -> float) =
+            (Values.init dims (fun i0 i1 i2 i3 ->
+                let struct (part, at) = source i0 i1 i2 i3
+                read parts[part] at))
+                .Data
+
+        {
+            Value = Values.ofArray dims (pick (fun part at -> part.Value.Data[at]))
+            Error =
+                (if parts |> Array.forall _.Error.IsZero then
+                     Zero
+                 else
+                     Each(pick (fun part at -> part.Error.At at)))
+        }
+
+    /// Arrays behind each other along dimension 0 or 1.
+    let concat dimension (parts: Approx list) =
+        let first = List.head parts
+        let lengths = parts |> List.map (fun p -> if dimension = 0 then p.Value.D0 else p.Value.D1)
+
+        let owner =
+            [|
+                for index, length in List.indexed lengths do
+                    for at in 0 .. length - 1 -> struct (index, at)
+            |]
+
+        let parts = Array.ofList parts
+        let _, d1, d2, d3 = dims first
+
+        let whole =
+            if dimension = 0 then
+                owner.Length, d1, d2, d3
+            else
+                first.Value.D0, owner.Length, d2, d3
+
+        assemble whole parts (fun n c i j ->
+            let struct (part, at) = owner[if dimension = 0 then n else c]
+            let value = parts[part].Value
+            struct (part, (if dimension = 0 then value.At(at, c, i, j) else value.At(n, at, i, j))))

@@ -1,0 +1,373 @@
+namespace Conv.Properties
+
+open System
+open System.Numerics
+open System.Runtime.CompilerServices
+open Conv
+
+/// What the kit derives from a declared bilinear algorithm: whether it computes the correlation at all, the roundings that it collects,
+/// its program on absolute values, and the grid on which it is exact. docs/bounds.md, lemmas 4 and 5.
+[<Sealed; AllowNullLiteral>]
+type BilinearProgram private (algorithm: Bilinear) =
+    static let cache = ConditionalWeakTable<Bilinear, BilinearProgram>()
+    static let entries (m: RationalMatrix) = Array2D.init m.Rows m.Columns (fun row column -> m[row, column])
+    static let absolute (m: Rational[,]) = m |> Array2D.map (fun q -> Rational.Abs(q).ToDouble())
+    static let rows (m: 'a[,]) = [| for row in 0 .. m.GetLength 0 - 1 -> m[row, *] |]
+
+    /// The exponent of 2 in a whole number that is not zero.
+    static let twos (number: BigInteger) = int (BigInteger.TrailingZeroCount(BigInteger.Abs number))
+    /// The 2-adic order: 2^order divides the number.
+    static let order (q: Rational) = twos q.Numerator - twos q.Denominator
+    static let oddPart (number: BigInteger) = number >>> twos number
+    static let isDyadic (q: Rational) = q.IsZero || (oddPart q.Denominator).IsOne
+
+    static let fitsSingle (q: Rational) =
+        isDyadic q
+        && (q.IsZero || oddPart (BigInteger.Abs q.Numerator) <= BigInteger.Pow(2, 24))
+
+    /// |fl(q) − q| ≤ 2⁻²⁵·|q|, over ℚ.
+    static let nearlySingle (q: Rational) =
+        q.IsZero
+        || (let rounded = float32 (q.ToDouble())
+            let bits = BitConverter.DoubleToInt64Bits(float rounded)
+
+            let significand =
+                BigInteger((bits &&& 0xFFFFFFFFFFFFFL) ||| 0x10000000000000L)
+                * BigInteger(sign rounded)
+
+            let exponent = (int (bits >>> 52) &&& 0x7FF) - 1075
+
+            let value =
+                if exponent >= 0 then
+                    Rational(significand * BigInteger.Pow(2, exponent), 1)
+                else
+                    Rational(significand, BigInteger.Pow(2, -exponent))
+
+            let error = Rational.Abs(value - q) / Rational.Abs q
+            error.Numerator * BigInteger.Pow(2, 25) <= error.Denominator)
+
+    static let most (m: Rational[,]) =
+        rows m
+        |> Array.map (Array.filter (fun q -> not q.IsZero) >> Array.length)
+        |> Array.max
+
+    let a = entries algorithm.OutputTransform
+    let b = entries algorithm.InputTransform
+    let g = entries algorithm.KernelTransform
+    let m, r, alpha = a.GetLength 0, g.GetLength 1, g.GetLength 0
+
+    let wellFormed =
+        a.GetLength 1 = alpha
+        && b.GetLength 0 = alpha
+        && b.GetLength 1 = alpha
+        && alpha = m + r - 1
+
+    /// Σ_t Aᵀ[i,t]·G[t,u]·Bᵀ[t,j] = [j = i + u], over ℚ.
+    let computesCorrelation =
+        wellFormed
+        && Seq.forall
+            id
+            (seq {
+                for i in 0 .. m - 1 do
+                    for u in 0 .. r - 1 do
+                        for j in 0 .. alpha - 1 do
+                            let mutable sum = Rational.Zero
+
+                            for t in 0 .. alpha - 1 do
+                                sum <- sum + a[i, t] * g[t, u] * b[t, j]
+
+                            yield sum = (if j = i + u then Rational.One else Rational.Zero)
+            })
+
+    let coefficientRoundings (matrix: Rational[,]) = if matrix |> Seq.cast<Rational> |> Seq.forall fitsSingle then 1 else 2
+
+    let odd =
+        g
+        |> Seq.cast<Rational>
+        |> Seq.fold
+            (fun (lcm: BigInteger) q ->
+                let d = oddPart q.Denominator
+                lcm * d / BigInteger.GreatestCommonDivisor(lcm, d))
+            BigInteger.One
+
+    let hasExactGrid =
+        computesCorrelation
+        && odd * odd < BigInteger.Pow(2, 24)
+        // A fused product with a rounded coefficient keeps the coefficient's error.
+        && not (algorithm.FusedKernelTransform && not odd.IsOne)
+        && Seq.forall fitsSingle (Seq.append (Seq.cast<Rational> a) (Seq.cast<Rational> b))
+        && Seq.forall nearlySingle (Seq.cast<Rational> g)
+
+    let nonZero = Array.filter (fun (q: Rational) -> not q.IsZero)
+    /// σ_t and β_t: row t of G·w is a multiple of 2^σ_t where w is a multiple of the odd part, row t of Bᵀ·d one of 2^β_t.
+    let kernelOrder = rows g |> Array.map (nonZero >> Array.map order >> Array.min)
+    let inputOrder = rows b |> Array.map (nonZero >> Array.map order >> Array.min)
+
+    /// ρ_i: output i of a tile is a multiple of 2^ρ_i; never coarser than the products' own grid, on which the bias lies.
+    let outputOrder =
+        [|
+            for i in 0 .. m - 1 ->
+                Seq.min
+                    [
+                        0
+                        for t in 0 .. alpha - 1 do
+                            if not a[i, t].IsZero then
+                                order a[i, t] + inputOrder[t] + kernelOrder[t]
+                    ]
+        |]
+
+    let absA, absB, absG = absolute a, absolute b, absolute g
+
+    /// The rows of a matrix on absolute values as (column, entry) pairs of what is not zero.
+    let sparse (matrix: float[,]) =
+        rows matrix
+        |> Array.map (fun row ->
+            [|
+                for at, entry in Array.indexed row do
+                    if entry <> 0.0 then
+                        struct (at, entry)
+            |])
+
+    let sparseA, sparseB, sparseG = sparse absA, sparse absB, sparse absG
+
+    /// full[at…] = left · v · leftᵀ of a square v of the given width, through `half`.
+    let sandwich (left: struct (int * float)[][]) (v: float[]) (from: int) width (half: float[]) (full: float[]) (at: int) =
+        let height = left.Length
+
+        for t in 0 .. height - 1 do
+            let row = left[t]
+
+            for j in 0 .. width - 1 do
+                let mutable sum = 0.0
+
+                for struct (i, entry) in row do
+                    sum <- sum + entry * v[from + i * width + j]
+
+                half[t * width + j] <- sum
+
+        for t in 0 .. height - 1 do
+            for t' in 0 .. height - 1 do
+                let mutable sum = 0.0
+
+                for struct (j, entry) in left[t'] do
+                    sum <- sum + entry * half[t * width + j]
+
+                full[at + t * height + t'] <- sum
+
+    /// The program on absolute values, the largest over all tile phases, times weight[i·m + i'] at position (i, i') of the tile.
+    /// `onInput` sees the transformed tiles of all channels of a group.
+    let run (s: ConvShape) (x: float[]) (k: float[]) (weight: float[]) (onInput: float[] -> unit) =
+        let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+        let result = Array.zeroCreate (int s.OutputLength)
+        let taps, area = r * r, alpha * alpha
+        let half = Array.zeroCreate area
+        let absK = Array.map abs k
+        let kernels = Array.zeroCreate (s.OutChannels * cg * area)
+
+        for at in 0 .. s.OutChannels * cg - 1 do
+            sandwich sparseG absK (at * taps) r half kernels (at * area)
+
+        let tile = Array.zeroCreate area
+        let inputs = Array.zeroCreate (cg * area)
+        let sum = Array.zeroCreate area
+        let y = Array.zeroCreate (m * m)
+
+        for n in 0 .. s.Batch - 1 do
+            for group in 0 .. s.Groups - 1 do
+                for i0 in 1 - m .. s.OutHeight - 1 do
+                    for j0 in 1 - m .. s.OutWidth - 1 do
+                        for c in 0 .. cg - 1 do
+                            let plane = (n * s.InChannels + group * cg + c) * s.InHeight
+
+                            for i in 0 .. alpha - 1 do
+                                let h = i0 + i - s.PadTop
+
+                                for j in 0 .. alpha - 1 do
+                                    let w = j0 + j - s.PadLeft
+                                    let inside = h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth
+                                    tile[i * alpha + j] <- if inside then abs x[(plane + h) * s.InWidth + w] else 0.0
+
+                            sandwich sparseB tile 0 alpha half inputs (c * area)
+
+                        onInput inputs
+
+                        for o in group * og .. group * og + og - 1 do
+                            Array.Clear sum
+
+                            for c in 0 .. cg - 1 do
+                                let u, v = (o * cg + c) * area, c * area
+
+                                for t in 0 .. area - 1 do
+                                    sum[t] <- sum[t] + kernels[u + t] * inputs[v + t]
+
+                            sandwich sparseA sum 0 alpha half y 0
+
+                            for i in max 0 -i0 .. min (m - 1) (s.OutHeight - 1 - i0) do
+                                for j in max 0 -j0 .. min (m - 1) (s.OutWidth - 1 - j0) do
+                                    let at = ((n * s.OutChannels + o) * s.OutHeight + i0 + i) * s.OutWidth + j0 + j
+                                    result[at] <- max result[at] (y[i * m + j] * weight[i * m + j])
+
+        result
+
+    /// κ of Amplification: the worst row sums over their grids, times Q² for kernels that are multiples of it.
+    let amplification =
+        let along (matrix: float[,]) = rows matrix |> Array.map Array.sum
+        let kernel, input = along absG, along absB
+        let unit (order: int) = Math.ScaleB(1.0, -order)
+
+        let final =
+            Seq.max
+                [
+                    for i in 0 .. m - 1 ->
+                        unit outputOrder[i]
+                        * Seq.sum [ for t in 0 .. alpha - 1 -> absA[i, t] * kernel[t] * input[t] ]
+                ]
+
+        let transforms =
+            Seq.max
+                [
+                    for t in 0 .. alpha - 1 -> max (kernel[t] * unit kernelOrder[t] * float odd) (input[t] * unit inputOrder[t])
+                ]
+
+        let worst = max 1.0 (max final transforms)
+        float (odd * odd) * worst * worst
+
+    /// Channels of the busiest group in which neither the input nor the kernel is all zero.
+    let liveChannels (s: ConvShape) (x: float[]) (k: float[]) =
+        let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+        let plane, taps = s.InHeight * s.InWidth, r * r
+        let any (data: float[]) first count = Seq.exists (fun at -> data[at] <> 0.0) (seq { first .. first + count - 1 })
+
+        let live group c =
+            Seq.exists (fun n -> any x ((n * s.InChannels + group * cg + c) * plane) plane) (seq { 0 .. s.Batch - 1 })
+            && Seq.exists (fun o -> any k ((o * cg + c) * taps) taps) (seq { group * og .. group * og + og - 1 })
+
+        Seq.max (seq { for group in 0 .. s.Groups - 1 -> Seq.length (Seq.filter (live group) (seq { 0 .. cg - 1 })) })
+
+    /// The derived program of a declared algorithm, computed once for each declaration.
+    static member Of(algorithm: Bilinear) = cache.GetValue(algorithm, fun declared -> BilinearProgram declared)
+
+    /// Whether the matrices compute the correlation, over ℚ. Nothing else here means anything where they do not.
+    member _.ComputesCorrelation = computesCorrelation
+
+    /// K of lemma 4 for a sum over the given channels, without bias: 2q_A + 2q_G + 2q_B + C.
+    member _.Roundings(channels: int) =
+        let qa = most a + coefficientRoundings a
+        let qb = most b + coefficientRoundings b
+        2 * qa + 2 * (most g + 2) + 2 * qb + channels
+
+    /// |Aᵀ|[Σ_c (|G||g_c||Gᵀ|) ⊙ (|Bᵀ||d_c||B|)]|A| for each output, the largest over tile phases.
+    member _.Absolute(s: ConvShape, x: float[], k: float[]) = run s x k (Array.create (m * m) 1.0) ignore
+
+    /// Whether no product can underflow: every exact intermediate value lies on a grid that float32 holds near zero.
+    member _.CannotUnderflow(x: float[], k: float[]) =
+        let finest (matrix: Rational[,]) =
+            matrix
+            |> Seq.cast<Rational>
+            |> Seq.map (fun q -> float (float32 (q.ToDouble())))
+            |> Array.ofSeq
+            |> Values.grid
+            |> min 0
+
+        let along grid finest = if grid = Int32.MaxValue then 0 else grid + 2 * finest
+        let kernel, input = along (Values.grid k) (finest g), along (Values.grid x) (finest b)
+        min kernel (min input (kernel + input + 2 * finest a)) >= -149
+
+    /// Whether the algorithm has an exact tier in float32 at all.
+    member _.HasExactGrid = hasExactGrid
+
+    /// Q²: kernels on this multiple of a power of two keep G's odd denominators exact.
+    member _.KernelStep = int (odd * odd)
+
+    /// κ with κ·t·D·C ≤ 2²⁴ sufficient for exactness, for kernels |g| ≤ Q²·t and inputs |d| ≤ D on integers and C live channels.
+    member _.Amplification = amplification
+
+    /// Whether every intermediate value that reaches an output is representable for these operands: the checklist of lemma 5.
+    member _.IsExact(s: ConvShape, x: float[], k: float[], bias: float[]) =
+        let zero data = Values.grid data = Int32.MaxValue
+
+        if zero x || zero k then
+            // All products are products with zero: what remains is the bias.
+            Values.magnitude x < 1e30 && Values.magnitude k < 1e30
+        elif not hasExactGrid then
+            false
+        else
+            // Where Q > 1 double rounds multiples of 1/Q², and the checks are inflated for it.
+            let limit = Math.ScaleB(1.0, 24) / (if odd.IsOne then 1.0 else 1.0 + Math.ScaleB(1.0, -20))
+            let gridK = Values.grid k
+            // A grid may always be taken finer than it is: so that the bias lies on it too.
+            let gridX =
+                if zero bias then
+                    Values.grid x
+                else
+                    min (Values.grid x) (Values.grid bias - gridK)
+
+            let gridY = gridX + gridK
+            let step = float (odd * odd)
+            let low, high = Array.min, Array.max
+            let lowest = gridY + 2 * low outputOrder
+            let finest = Math.ScaleB(1.0, -lowest)
+
+            let onStep =
+                k
+                |> Array.forall (fun w -> Math.IEEERemainder(Math.ScaleB(w, -gridK), step) = 0.0)
+
+            let products = Array.map2 (+) kernelOrder inputOrder
+
+            let exponents =
+                [
+                    for order in [ low; high ] do
+                        for grid, orders in [ gridK, kernelOrder; gridX, inputOrder; gridY, products; gridY, outputOrder ] do
+                            grid + min 0 (order orders)
+                            grid + 2 * order orders
+                ]
+
+            if not onStep || List.min exponents < -149 || List.max exponents > 103 then
+                false
+            else
+                // First the worst case by row sums, which the generator's fills meet; then the operands themselves.
+                let units grid data = Math.ScaleB(Values.magnitude data, -grid)
+
+                let worst =
+                    amplification / step
+                    * units gridK k
+                    * units gridX x
+                    * float (liveChannels s x k)
+
+                worst + Values.magnitude bias * finest <= limit
+                || (let plane = max 1 (s.OutHeight * s.OutWidth)
+                    let taps = r * r
+                    let absK = Array.map abs k
+                    let half, full = Array.zeroCreate (alpha * r), Array.zeroCreate (alpha * alpha)
+
+                    // (T12): one check for both passes, in either order.
+                    let kernelFits at =
+                        sandwich sparseG absK (at * taps) r half full 0
+
+                        full
+                        |> Array.mapi (fun at sum ->
+                            sum
+                            <= Math.ScaleB(limit / step, gridK + kernelOrder[at / alpha] + kernelOrder[at % alpha]))
+                        |> Array.forall id
+
+                    let mutable inputFits = true
+
+                    let onInput (tiles: float[]) =
+                        for at in 0 .. tiles.Length - 1 do
+                            let t, t' = at / alpha % alpha, at % alpha
+
+                            if tiles[at] > Math.ScaleB(limit, gridX + inputOrder[t] + inputOrder[t']) then
+                                inputFits <- false
+
+                    let units =
+                        Array.init (m * m) (fun at -> Math.ScaleB(1.0, -gridY - outputOrder[at / m] - outputOrder[at % m]))
+
+                    Seq.forall kernelFits (seq { 0 .. k.Length / taps - 1 })
+                    && run s x k units onInput
+                       |> Array.mapi (fun at sum ->
+                           // The phase is unknown: the bias is counted in the finest unit of them all.
+                           sum
+                           + (if bias.Length = 0 then 0.0 else abs bias[at / plane % s.OutChannels] * finest)
+                           <= limit)
+                       |> Array.forall id
+                    && inputFits)

@@ -1,0 +1,90 @@
+namespace Conv.Properties
+
+open Conv
+
+/// One problem that a law gave to the subject (or, where the subject does not support it, to the oracle) and what came back.
+[<NoEquality; NoComparison>]
+type Call =
+    {
+        Shape: ConvShape
+        Input: float32[]
+        Kernel: float32[]
+        Bias: float32[]
+        Output: float[]
+        ByOracle: bool
+    }
+
+/// How the two sides of an equation are held against each other.
+type Relation =
+    /// |left − right| ≤ left.Error + right.Error.
+    | Agrees
+    /// The same numbers, whatever the errors; +0 = −0.
+    | Identical
+    /// left ≤ right.
+    | AtMost
+
+/// One equation of a law on one case.
+[<NoEquality; NoComparison>]
+type Equation =
+    {
+        Left: Approx
+        Right: Approx
+        Relation: Relation
+        LeftName: string
+        RightName: string
+    }
+
+/// What a person needs to see why a case breaks a law.
+[<NoEquality; NoComparison>]
+type Witness =
+    {
+        Equation: Equation
+        /// Flat indices of the elements that differ by more than they may.
+        Wrong: int list
+        Calls: Call list
+    }
+
+type Evidence =
+    {
+        /// Elements compared.
+        Elements: int64
+        /// The largest difference over its bound; 0 on the exact tier.
+        Ratio: float
+        /// Whether the oracle stood in for a problem that the subject does not support.
+        AgainstOracle: bool
+    }
+
+type Fault =
+    | Threw of message: string
+    | WrongLength of expected: int64 * actual: int64
+    | Misdeclared of string
+
+[<NoEquality; NoComparison>]
+type Verdict =
+    | Holds of Evidence
+    | Breaks of Witness
+    | Faulted of Fault * Call
+    | Undecided of string
+    | NotApplicable of string
+    | Unsupported of string
+
+[<AutoOpen>]
+module Equations =
+    /// left = right within their proven errors: equality where both are exact.
+    let (=~=) left right =
+        {
+            Left = left
+            Right = right
+            Relation = Agrees
+            LeftName = "left side"
+            RightName = "right side"
+        }
+
+    /// The same numbers on both sides, on any data.
+    let (===) left right = { (left =~= right) with Relation = Identical }
+
+    /// left ≤ right, element by element.
+    let (<=~) left right = { (left =~= right) with Relation = AtMost }
+
+    /// Names the two sides as they are printed.
+    let named left right equation = { equation with LeftName = left; RightName = right }

@@ -1,0 +1,436 @@
+/// Group 2: algebra of the values.
+module Conv.Properties.Algebra
+
+open System
+open Conv
+
+let private bilinearity = "bilinearity of the definition"
+
+/// b[o] at every position.
+let private broadcast (s: ConvShape) (b: Approx) =
+    Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun _ o _ _ -> b.Value[o, 0, 0, 0])
+
+let private zeros (a: Approx) = Approx.init (Approx.dims a) (fun _ _ _ _ -> 0.0)
+
+let private biasTerms detects =
+    { Law.terms "DEF-4" "the definition with X = 0 or K = 0" detects with
+        Domain = "any arithmetic, finite operands"
+        Tiers = [ Exact ]
+        Data = Reals
+        Relates = false
+    }
+
+let private zeroKernel =
+    Law.equation
+        2
+        Invariant
+        "ZERO-KERNEL"
+        "K = 0 gives the bias at every position"
+        (biasTerms "bias twice, per split or of the wrong channel; accumulators not cleared; an epsilon")
+        (fun trial ->
+            let s, b = trial.Shape, trial.B
+
+            trial.Conv(s, trial.X, zeros trial.K, b) =~= broadcast s b
+            |> named "conv(X, 0) + b" "b")
+
+let private zeroInput =
+    Law.equation
+        2
+        Invariant
+        "ZERO-INPUT"
+        "X = 0 gives the bias at every position"
+        (biasTerms "a padding value that is not zero, stale borders, bias faults")
+        (fun trial ->
+            let s, b = trial.Shape, trial.B
+
+            trial.Conv(s, zeros trial.X, trial.K, b) =~= broadcast s b
+            |> named "conv(0, K) + b" "b")
+
+/// On reals these two compare bits, which only a deterministic subject owes; on the exact tier they compare numbers.
+let private bits (trial: Trial) =
+    if trial.Tier = Bounded then
+        if not trial.Profile.Traits.Deterministic then
+            Law.inapplicable "determinism is not declared"
+
+        (fun s x k b -> trial.ConvBits(s, x, k, Some b)), (===)
+    else
+        (fun s x k (b: Approx) -> trial.Conv(s, x, k, b)), (=~=)
+
+let private scalePow2 =
+    Law.equation
+        2
+        Metamorphic
+        "SCALE-POW2"
+        "Y(2^s·X, 2^t·K, 2^{s+t}·b) = 2^{s+t}·Y(X, K, b)"
+        { Law.terms "FP-4" "docs/bounds.md, lemma 9" "an absolute epsilon, clamps, the range of float16, quantisation with a fixed scale" with
+            Strength = Should
+            Domain = "any straight-line program of +, −, ×; bitwise on reals where determinism is declared"
+            Data = Scalable
+        }
+        (fun trial ->
+            let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+            let conv, same = bits trial
+            // From −20 to 20, never 0 at once: two equal calls compare nothing.
+            let first, second = trial.Choose(0, 1, 20), trial.Choose(1, 0, 40) - 20
+            let first = if trial.Choose(2, 0, 1) = 0 then first else -first
+
+            let scaled =
+                conv s (Approx.ScaleB(x, first)) (Approx.ScaleB(k, second)) (Approx.ScaleB(b, first + second))
+
+            same scaled (Approx.ScaleB(conv s x k b, first + second))
+            |> named "Y(2^s·X, 2^t·K, 2^(s+t)·b)" "2^(s+t)·Y(X, K, b)")
+
+let private odd =
+    Law.equations
+        2
+        Metamorphic
+        "ODD"
+        "Y(−X, K, −b) = −Y(X, K, b) = Y(X, −K, −b)"
+        { Law.terms
+              "FP-5"
+              "docs/bounds.md, lemma 9: round-to-nearest is odd"
+              "a fused ReLU left on, clamps, unsigned casts, directed rounding" with
+            Strength = Should
+            Domain = "any arithmetic that rounds to nearest; bitwise on reals where determinism is declared"
+        }
+        (fun trial ->
+            let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+            let conv, same = bits trial
+            let y = -(conv s x k b)
+
+            [
+                same (conv s (-x) k (-b)) y |> named "Y(−X, K, −b)" "−Y(X, K, b)"
+                same (conv s x (-k) (-b)) y |> named "Y(X, −K, −b)" "−Y(X, K, b)"
+            ])
+
+let private linearInput =
+    Law.equation
+        2
+        Metamorphic
+        "LINEAR-INPUT"
+        "conv(X + X', K) = conv(X, K) + conv(X', K)"
+        { Law.terms "ALG-1" bilinearity "non-linearities, clamps, state; blind to structure" with
+            Growth = fun _ -> 2.0
+        }
+        (fun trial ->
+            let s, x, x', k = trial.Shape, trial.X, trial.X2, trial.K
+
+            trial.Conv(s, x + x', k) =~= trial.Conv(s, x, k) + trial.Conv(s, x', k)
+            |> named "conv(X + X', K)" "conv(X, K) + conv(X', K)")
+
+let private linearKernel =
+    Law.equation
+        2
+        Metamorphic
+        "LINEAR-KERNEL"
+        "conv(X, K + K') = conv(X, K) + conv(X, K')"
+        { Law.terms "ALG-2" bilinearity "stale packed weights, non-linear treatment of weights" with
+            Growth = fun _ -> 2.0
+        }
+        (fun trial ->
+            let s, x, k, k' = trial.Shape, trial.X, trial.K, trial.K2
+
+            trial.Conv(s, x, k + k') =~= trial.Conv(s, x, k) + trial.Conv(s, x, k')
+            |> named "conv(X, K + K')" "conv(X, K) + conv(X, K')")
+
+let private channelSplit =
+    Law.equation
+        2
+        Compositional
+        "CHANNEL-SPLIT"
+        "conv(X, K) is the sum over the two parts of the input channels, split anywhere"
+        { Law.terms "DEF-2" bilinearity "channel blocks and tails, accumulation into the output, bias per split" with
+            Project = fun s -> ValueSome(s.With(inChannels = s.Groups * max 2 s.InChannelsPerGroup))
+        }
+        (fun trial ->
+            let s, x, k = trial.Shape, trial.X, trial.K
+            let cg = s.InChannelsPerGroup
+            let split = trial.Choose(0, 1, cg - 1)
+
+            let part first (count: int) =
+                let count' = s.Groups * count
+
+                trial.Conv(
+                    s.With(inChannels = count'),
+                    x |> Approx.permute 1 count' (fun c -> c / count * cg + first + c % count),
+                    k |> Approx.channels first count
+                )
+
+            trial.Conv(s, x, k) =~= part 0 split + part split (cg - split)
+            |> named "conv(X, K)" "the two parts' sum")
+
+let private tapSum =
+    Law.equation
+        2
+        Compositional
+        "TAP-SUM"
+        "conv(X, K) = Σ_{u,v} the 1×1 convolution of X, shifted by the tap, with K[:,:,u,v]"
+        { Law.terms
+              "GEO-7"
+              "Chellapilla, Puri & Simard 2006 (im2col); the definition by taps"
+              "im2col and 1×1 paths that disagree; padding and stride on the 1×1 path" with
+            Project =
+                fun s ->
+                    if s.KernelHeight * s.KernelWidth = 1 then
+                        ValueSome(s.With(kernelHeight = 1, kernelWidth = 2, inWidth = s.InWidth + s.DilationWidth))
+                    else
+                        ValueSome s
+        }
+        (fun trial ->
+            let s, x, k = trial.Shape, trial.X, trial.K
+
+            // Along one axis: the first row that the tap reads, cropped to the image, and the padding that remains.
+            let axis size before stride dilation outputs tap =
+                let first = tap * dilation - before
+                let last = first + (outputs - 1) * stride
+
+                if last < 0 || first >= size then
+                    ValueNone
+                else
+                    ValueSome(struct (max 0 first, min (size - 1) last, max 0 -first, max 0 (last - size + 1)))
+
+            let taps =
+                [
+                    for u in 0 .. s.KernelHeight - 1 do
+                        for v in 0 .. s.KernelWidth - 1 do
+                            match
+                                axis s.InHeight s.PadTop s.StrideHeight s.DilationHeight s.OutHeight u,
+                                axis s.InWidth s.PadLeft s.StrideWidth s.DilationWidth s.OutWidth v
+                            with
+                            | ValueSome(struct (top, bottom, before, after)), ValueSome(struct (left, right, ahead, behind)) ->
+                                let height, width = bottom - top + 1, right - left + 1
+
+                                let tap =
+                                    ConvShape(
+                                        s.Batch,
+                                        s.InChannels,
+                                        height,
+                                        width,
+                                        s.OutChannels,
+                                        1,
+                                        1,
+                                        s.StrideHeight,
+                                        s.StrideWidth,
+                                        before,
+                                        ahead,
+                                        after,
+                                        behind,
+                                        1,
+                                        1,
+                                        s.Groups
+                                    )
+
+                                trial.Conv(
+                                    tap,
+                                    x |> Approx.window (top, left) (1, 1) (height, width),
+                                    k |> Approx.window (u, v) (1, 1) (1, 1)
+                                )
+                            | _ -> ()
+                ]
+
+            let zero = Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun _ _ _ _ -> 0.0)
+
+            trial.Conv(s, x, k) =~= List.fold (+) zero taps
+            |> named "conv(X, K)" "Σ of 1×1 convolutions")
+
+let private biasAdds =
+    Law.equation
+        2
+        Compositional
+        "BIAS-ADDS"
+        "conv(X, K) + b, with b inside the call or added after it"
+        { Law.terms "DEF-4" "the definition" "bias twice, in some tiles only, by image or by the group's own channel, missing in a tail" with
+            Relates = false
+        }
+        (fun trial ->
+            let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+
+            trial.Conv(s, x, k, b) =~= trial.Conv(s, x, k) + broadcast s b
+            |> named "conv(X, K, b)" "conv(X, K) + b")
+
+/// Σ_m K2[o,m] ∗ K1[m,c]: the full convolution of kernels, summed over the channels between.
+let private composeKernels (k1: Values) (k2: Values) =
+    let result = Values.zeros (k2.D0, k1.D1, k1.D2 + k2.D2 - 1, k1.D3 + k2.D3 - 1)
+
+    for o in 0 .. k2.D0 - 1 do
+        for m in 0 .. k2.D1 - 1 do
+            for c in 0 .. k1.D1 - 1 do
+                for u2 in 0 .. k2.D2 - 1 do
+                    for v2 in 0 .. k2.D3 - 1 do
+                        for u1 in 0 .. k1.D2 - 1 do
+                            for v1 in 0 .. k1.D3 - 1 do
+                                let at = result.At(o, c, u1 + u2, v1 + v2)
+                                result.Data[at] <- result.Data[at] + k2[o, m, u2, v2] * k1[m, c, u1, v1]
+
+    result
+
+/// Sign-sized numbers in place of the second kernel's, so that a product of two kernels stays on the grid.
+let private unitsOf (trial: Trial) (a: Approx) =
+    if trial.Tier = Exact then
+        Approx.init (Approx.dims a) (fun i0 i1 i2 i3 -> float (sign a.Value[i0, i1, i2, i3]))
+    else
+        a
+
+let private compose =
+    let second (trial: Trial) =
+        let s = trial.Shape
+        let size taps i = trial.Choose(i, 1, min 3 taps)
+        let kh, kw = size s.OutHeight 0, size s.OutWidth 1
+        let o = trial.Choose(2, 1, 3)
+        let shape kh kw = ConvShape(s.Batch, s.OutChannels, s.OutHeight, s.OutWidth, o, kh, kw)
+        // A second bilinear problem multiplies its own grid in: the oracle takes a 2×2 or 1×1 kernel instead.
+        match trial.Tier, trial.Profile.ArithmeticOf(shape kh kw) with
+        | Exact, (:? Bilinear) when trial.Profile.Supports(shape kh kw) -> shape 2 2
+        | _ -> shape kh kw
+
+    Law.equation
+        2
+        Compositional
+        "COMPOSE"
+        "conv(conv(X, K₁), K₂) = conv(X, K₂ ∗ K₁)"
+        { Law.terms "ALG-3" "associativity of convolution" "kernel orientation; two code paths must agree" with
+            Growth = fun trial -> float (second trial).TermsPerOutput * 3.0
+            Project =
+                fun s ->
+                    let small = min 5
+
+                    ValueSome(
+                        ConvShape(
+                            s.Batch,
+                            small s.InChannels,
+                            max s.InHeight s.KernelHeight,
+                            max s.InWidth s.KernelWidth,
+                            small s.OutChannels,
+                            s.KernelHeight,
+                            s.KernelWidth
+                        )
+                    )
+        }
+        (fun trial ->
+            let s, x, k1 = trial.Shape, trial.X, trial.K
+            let s2 = second trial
+
+            let k2 =
+                trial.Draw(Role.Kernel2, (s2.OutChannels, s2.InChannels, s2.KernelHeight, s2.KernelWidth))
+                |> unitsOf trial
+
+            let kernel = composeKernels k1.Value k2.Value
+            let composed = s.With(outChannels = s2.OutChannels, kernelHeight = kernel.D2, kernelWidth = kernel.D3)
+            // The composed kernel is summed in double: its error is that of a sum of m·u₂·v₂ products.
+            let error =
+                if trial.Tier = Exact then
+                    Zero
+                else
+                    let products =
+                        composeKernels
+                            { k1.Value with Data = Array.map abs k1.Value.Data }
+                            { k2.Value with Data = Array.map abs k2.Value.Data }
+
+                    products.Data
+                    |> Array.map (fun sum -> sum * Bound.gammaDouble s2.TermsPerOutput * Bound.inflation)
+                    |> Each
+
+            trial.Conv(s2, trial.Conv(s, x, k1), k2)
+            =~= trial.Conv(composed, x, { Value = kernel; Error = error })
+            |> named "conv(conv(X, K₁), K₂)" "conv(X, K₂ ∗ K₁)")
+
+let private separable =
+    Law.equation
+        2
+        Compositional
+        "SEPARABLE"
+        "depthwise, K = u·vᵀ: conv(X, K) = conv(conv(X, u), v)"
+        { Law.terms "ALG-4" "the definition with a kernel of rank one" "K_h×1 and 1×K_w paths, non-square kernels" with
+            Growth = fun trial -> float trial.Shape.KernelWidth
+            Project =
+                fun s ->
+                    let c = min 9 s.InChannels
+                    let kh, kw = max 2 s.KernelHeight, max 2 s.KernelWidth
+                    let enough size before after taps dilation = max size ((taps - 1) * dilation + 1 - before - after)
+
+                    ValueSome(
+                        ConvShape(
+                            s.Batch,
+                            c,
+                            enough s.InHeight s.PadTop s.PadBottom kh s.DilationHeight,
+                            enough s.InWidth s.PadLeft s.PadRight kw s.DilationWidth,
+                            c,
+                            kh,
+                            kw,
+                            s.StrideHeight,
+                            s.StrideWidth,
+                            s.PadTop,
+                            s.PadLeft,
+                            s.PadBottom,
+                            s.PadRight,
+                            s.DilationHeight,
+                            s.DilationWidth,
+                            c
+                        )
+                    )
+        }
+        (fun trial ->
+            let s, x = trial.Shape, trial.X
+            let u = trial.Draw(Role.Kernel, (s.OutChannels, 1, s.KernelHeight, 1))
+            let v = trial.Draw(Role.Kernel2, (s.OutChannels, 1, 1, s.KernelWidth)) |> unitsOf trial
+            // A product of two float32 is exact in double.
+            let k =
+                Approx.init (s.OutChannels, 1, s.KernelHeight, s.KernelWidth) (fun o _ i j -> u.Value[o, 0, i, 0] * v.Value[o, 0, 0, j])
+
+            let rows = s.With(kernelWidth = 1, strideWidth = 1, padLeft = 0, padRight = 0)
+
+            let columns =
+                s.With(inHeight = s.OutHeight, kernelHeight = 1, strideHeight = 1, padTop = 0, padBottom = 0)
+
+            trial.Conv(s, x, k) =~= trial.Conv(columns, trial.Conv(rows, x, u), v)
+            |> named "conv(X, u·vᵀ)" "conv(conv(X, u), v)")
+
+let private monotone =
+    Law.equations
+        2
+        Invariant
+        "MONOTONE"
+        "K ≥ 0 and X ≤ X' give Y(X) ≤ Y(X')"
+        { Law.terms "FP-6" "docs/bounds.md, lemma 10: rounding is monotone" "branches on the data, wrap-around on saturation, slips of sign" with
+            Strength = May
+            Domain = "AnyOrder with determinism declared"
+            Tiers = [ Bounded ]
+            Data = Nonnegative
+        }
+        (fun trial ->
+            let s, k = trial.Shape, trial.K
+
+            match trial.Profile.ArithmeticOf s with
+            | :? AnyOrder when trial.Profile.Traits.Deterministic -> ()
+            | _ -> Law.inapplicable "only a fixed tree of rounded +, × and FMA is monotone"
+
+            // X from −1 to 1, X' larger by up to 2: both signs.
+            let x =
+                Approx.init (Approx.dims trial.X) (fun n c h w -> float (float32 (2.0 * trial.X.Value[n, c, h, w] - 1.0)))
+
+            let x' =
+                { x with
+                    Value =
+                        { x.Value with
+                            Data = Array.map2 (fun a b -> float (float32 (a + 2.0 * b))) x.Value.Data trial.X2.Value.Data
+                        }
+                }
+
+            let conv x = trial.ConvBits(s, x, k, None)
+            [ conv x <=~ conv x' |> named "Y(X)" "Y(X')" ])
+
+let laws =
+    [
+        zeroKernel
+        zeroInput
+        scalePow2
+        odd
+        linearInput
+        linearKernel
+        channelSplit
+        tapSum
+        biasAdds
+        compose
+        separable
+        monotone
+    ]

@@ -1,0 +1,13 @@
+/// Every law, in the order of the catalogue. Adding a law: one value in one of the lists below.
+module Conv.Properties.All
+
+let laws: Law list = Specification.laws @ Model.laws @ Algebra.laws @ Geometry.laws
+
+do
+    match laws |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
+    | Some(id, _) -> invalidOp $"Two laws are called {id}."
+    | None -> ()
+
+let tryFind (id: string) =
+    laws
+    |> List.tryFind (fun law -> System.String.Equals(law.Id, id, System.StringComparison.OrdinalIgnoreCase))

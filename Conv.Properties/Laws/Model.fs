@@ -1,0 +1,283 @@
+/// Group 1: the definition as a model, and probes that read single points of it.
+module Conv.Properties.Model
+
+open System
+open FsCheck.FSharp
+open Conv
+
+let private definition = "the definition; oracle: docs/bounds.md, lemma 7"
+
+let private model (trial: Trial) =
+    let s, x, k = trial.Shape, trial.X, trial.K
+
+    if trial.Choose(0, 0, 3) = 0 then
+        trial.Conv(s, x, k) =~= trial.Oracle(s, x, k)
+    else
+        let b = trial.B
+        trial.Conv(s, x, k, b) =~= trial.Oracle(s, x, k, b)
+    |> named "computed" "the definition"
+
+let private modelExact =
+    Law.equation
+        1
+        ModelBased
+        "MODEL-EXACT"
+        "Y(X, K, b) is the definition's, on integers whose partial sums are representable"
+        { Law.terms "DEF-1" definition "every geometric, indexing and blocking fault; blind to precision, NaN and resources" with
+            Domain = "AnyOrder; Bilinear within its certificate"
+            Tiers = [ Exact ]
+            Relates = false
+        }
+        model
+
+let private modelBound =
+    Law.equation
+        1
+        ModelBased
+        "MODEL-BOUND"
+        "|Y − the definition| ≤ γ_{n+1}·(S + |b|), or γ_K × the absolute program for Bilinear"
+        { Law.terms
+              "FP-2, FP-3"
+              "Higham 2002, §3.1; Barabasz et al. 2018: docs/bounds.md, lemmas 2 and 4"
+              "faults that integers hide: truncation, wrong rounding, mistyped transforms, an epsilon in a denominator" with
+            Domain = "AnyOrder; Bilinear within its bound"
+            Tiers = [ Bounded ]
+            Relates = false
+        }
+        model
+
+let private deltaKernel =
+    Law.equation
+        1
+        ModelBased
+        "DELTA-KERNEL"
+        "a kernel that is one at its centre, for c = o, gives X back"
+        { Law.terms "DEF-1" definition "kernel off its centre, transposed channels, narrowing casts of the input" with
+            Domain = "AnyOrder on any finite X; Bilinear within its certificate"
+            Tiers = [ Exact ]
+            Data = SingleTerm
+            Relates = false
+            Project =
+                fun s ->
+                    let odd taps = taps ||| 1
+                    let kh, kw = odd s.KernelHeight, odd s.KernelWidth
+                    let ph, pw = (kh - 1) / 2 * s.DilationHeight, (kw - 1) / 2 * s.DilationWidth
+                    let c = min 33 s.InChannels
+
+                    ValueSome(
+                        ConvShape(s.Batch, c, s.InHeight, s.InWidth, c, kh, kw, 1, 1, ph, pw, ph, pw, s.DilationHeight, s.DilationWidth, 1)
+                    )
+        }
+        (fun trial ->
+            let s, x = trial.Shape, trial.X
+            let unit = trial.KernelUnit
+            let centre = (s.KernelHeight - 1) / 2, (s.KernelWidth - 1) / 2
+
+            let k =
+                Approx.init (s.OutChannels, s.InChannels, s.KernelHeight, s.KernelWidth) (fun o c u v ->
+                    if o = c && (u, v) = centre then unit else 0.0)
+
+            let expected = Approx.init (Approx.dims x) (fun n c h w -> unit * x.Value[n, c, h, w])
+            trial.Conv(s, x, k) =~= expected |> named "conv(X, δ)" "X")
+
+let private impulseInput =
+    Law.equation
+        1
+        ModelBased
+        "IMPULSE-INPUT"
+        "a one-hot input gives the kernel, read through (h, w) = (i·s − p + u·d)"
+        { Law.terms "DEF-1" definition "flipped or transposed kernels, exchanged pads, strides and dilations; says which index is wrong" with
+            Domain = "AnyOrder on any finite K; Bilinear within its certificate"
+            Tiers = [ Exact ]
+            Data = SingleTerm
+            Relates = false
+        }
+        (fun trial ->
+            let s, k = trial.Shape, trial.K
+            let n0, c0 = trial.Choose(0, 0, s.Batch - 1), trial.Choose(1, 0, s.InChannels - 1)
+            let h0, w0 = trial.Choose(2, 0, s.InHeight - 1), trial.Choose(0, 0, s.InWidth - 1)
+
+            let x =
+                Approx.init (s.Batch, s.InChannels, s.InHeight, s.InWidth) (fun n c h w ->
+                    if (n, c, h, w) = (n0, c0, h0, w0) then 1.0 else 0.0)
+
+            // The tap u of output i reads row i·s − p + u·d: the tap that reads h0, or none.
+            let tap position i stride before taps dilation =
+                let distance = position - i * stride + before
+
+                if distance >= 0 && distance % dilation = 0 && distance / dilation < taps then
+                    distance / dilation
+                else
+                    -1
+
+            let expected =
+                Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun n o i j ->
+                    let u = tap h0 i s.StrideHeight s.PadTop s.KernelHeight s.DilationHeight
+                    let v = tap w0 j s.StrideWidth s.PadLeft s.KernelWidth s.DilationWidth
+                    let sameGroup = c0 / s.InChannelsPerGroup = o / s.OutChannelsPerGroup
+
+                    if n = n0 && sameGroup && u >= 0 && v >= 0 then
+                        k.Value[o, c0 % s.InChannelsPerGroup, u, v]
+                    else
+                        0.0)
+
+            trial.Conv(s, x, k) =~= expected |> named "conv(one-hot, K)" "the kernel's taps")
+
+let private impulseKernel =
+    Law.equation
+        1
+        ModelBased
+        "IMPULSE-KERNEL"
+        "a one-hot kernel gives one shifted, subsampled, padded plane of X"
+        { Law.terms "DEF-1" definition "tap ranges, wrong boundary taps, weight-packing permutations, lost precision of the input" with
+            Domain = "AnyOrder on any finite X; Bilinear within its certificate"
+            Tiers = [ Exact ]
+            Data = SingleTerm
+            Relates = false
+        }
+        (fun trial ->
+            let s, x = trial.Shape, trial.X
+            let unit = trial.KernelUnit
+            let o0, c0 = trial.Choose(0, 0, s.OutChannels - 1), trial.Choose(1, 0, s.InChannelsPerGroup - 1)
+            let u0, v0 = trial.Choose(2, 0, s.KernelHeight - 1), trial.Choose(1, 0, s.KernelWidth - 1)
+
+            let k =
+                Approx.init (s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth) (fun o c u v ->
+                    if (o, c, u, v) = (o0, c0, u0, v0) then unit else 0.0)
+
+            let channel = o0 / s.OutChannelsPerGroup * s.InChannelsPerGroup + c0
+
+            let plane =
+                x
+                |> Approx.channels channel 1
+                |> Approx.window
+                    (u0 * s.DilationHeight - s.PadTop, v0 * s.DilationWidth - s.PadLeft)
+                    (s.StrideHeight, s.StrideWidth)
+                    (s.OutHeight, s.OutWidth)
+
+            let expected =
+                Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun n o i j ->
+                    if o = o0 then unit * plane.Value[n, 0, i, j] else 0.0)
+
+            trial.Conv(s, x, k) =~= expected |> named "conv(X, one-hot)" "the plane of X")
+
+let private shapeCount =
+    Law.ofFormula
+        1
+        "SHAPE-COUNT"
+        "h_o = #{i ≥ 0 : i·s + (k_h − 1)·d + 1 ≤ h + p_t + p_b}, counted, and the same for columns"
+        OutputSize
+        (Law.terms
+            "GEO-1"
+            "Dumoulin & Visin 2016, A guide to convolution arithmetic, relationship 15"
+            "ceil for floor, dilation missing in the extent, a pad counted once")
+        (Generate.geometry Traits.Default)
+        (fun subject case ->
+            let s = case.Problem
+
+            let counted size before after taps stride dilation =
+                let last = (taps - 1) * dilation
+
+                Seq.initInfinite (fun i -> i * stride + last)
+                |> Seq.takeWhile (fun row -> row <= size + before + after - 1)
+                |> Seq.length
+
+            let size value = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> float value)
+
+            let judge trial =
+                ignore<Trial> trial
+                let struct (height, width) = subject.OutputSize s
+
+                [
+                    size height
+                    =~= size (counted s.InHeight s.PadTop s.PadBottom s.KernelHeight s.StrideHeight s.DilationHeight)
+                    |> named "output height" "rows counted"
+                    size width
+                    =~= size (counted s.InWidth s.PadLeft s.PadRight s.KernelWidth s.StrideWidth s.DilationWidth)
+                    |> named "output width" "columns counted"
+                ]
+
+            Law.judge false judge subject case)
+
+/// Whole-number weights of a position along one axis: no two neighbours alike, so that a permutation shows.
+let positionWeight i = float (1 + (i * 7 + i / 3 * 5) % 29)
+
+/// Σ_{i,j} a_i·b_j·Y[n,o,i,j] of the definition, pushed through to the input: Σ_{c,u,v} K[o,c,u,v]·(Σ_{i,j} a_i·b_j·X[n,c,i·s+u·d−p,…]).
+/// The inner sums are shared by all output channels.
+let checksums (s: ConvShape) (x: float[]) (k: float[]) =
+    let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+    let taps = s.KernelHeight * s.KernelWidth
+    let inner = Array.zeroCreate (s.Batch * s.InChannels * taps)
+
+    for plane in 0 .. s.Batch * s.InChannels - 1 do
+        for u in 0 .. s.KernelHeight - 1 do
+            for v in 0 .. s.KernelWidth - 1 do
+                let mutable sum = 0.0
+
+                for i in 0 .. s.OutHeight - 1 do
+                    let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
+
+                    if h >= 0 && h < s.InHeight then
+                        let mutable row = 0.0
+
+                        for j in 0 .. s.OutWidth - 1 do
+                            let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+
+                            if w >= 0 && w < s.InWidth then
+                                row <- row + positionWeight j * x[(plane * s.InHeight + h) * s.InWidth + w]
+
+                        sum <- sum + positionWeight i * row
+
+                inner[plane * taps + u * s.KernelWidth + v] <- sum
+
+    Array.init (s.Batch * s.OutChannels) (fun at ->
+        let n, o = at / s.OutChannels, at % s.OutChannels
+        let first = (n * s.InChannels + o / og * cg) * taps
+        let mutable sum = 0.0
+
+        for t in 0 .. cg * taps - 1 do
+            sum <- sum + k[o * cg * taps + t] * inner[first + t]
+
+        sum)
+
+/// The same sums of an output.
+let checksumsOf (s: ConvShape) (y: float[]) =
+    let plane = s.OutHeight * s.OutWidth
+
+    Array.init (s.Batch * s.OutChannels) (fun at ->
+        let mutable sum = 0.0
+
+        for i in 0 .. s.OutHeight - 1 do
+            let mutable row = 0.0
+
+            for j in 0 .. s.OutWidth - 1 do
+                row <- row + positionWeight j * y[at * plane + i * s.OutWidth + j]
+
+            sum <- sum + positionWeight i * row
+
+        sum)
+
+let private checksum =
+    Law.equation
+        1
+        Invariant
+        "CHECKSUM"
+        "the position-weighted sum of Y equals the same sum pushed through the definition"
+        { Law.terms
+              "DEF-1"
+              "Huang & Abraham 1984 (algorithm-based fault tolerance); docs/bounds.md, lemma 11"
+              "faults on outputs too large for the definition; the weights make permutations visible" with
+            Domain = "AnyOrder; Bilinear within its certificate"
+            Tiers = [ Exact ]
+            Relates = false
+        }
+        (fun trial ->
+            let s, x, k = trial.Shape, trial.X, trial.K
+            let y = trial.Conv(s, x, k)
+            let value data = Approx.exact (Values.ofArray (s.Batch, s.OutChannels, 1, 1) data)
+
+            value (checksumsOf s y.Value.Data)
+            =~= value (checksums s x.Value.Data k.Value.Data)
+            |> named "Σ a·b·Y" "Σ K·(Σ a·b·X)")
+
+let laws = [ modelExact; modelBound; deltaKernel; impulseInput; impulseKernel; shapeCount; checksum ]

@@ -1,0 +1,105 @@
+namespace Conv.Properties
+
+open System
+open System.Globalization
+open Conv
+
+/// Exact: both sides are equal, since every partial sum is representable. Bounded: they differ by no more than their proven bounds.
+type Tier =
+    | Exact
+    | Bounded
+
+    /// The name in lines, options and reports.
+    member t.Name =
+        match t with
+        | Exact -> "exact"
+        | Bounded -> "bounded"
+
+/// One problem for one law: everything that a judgement depends on. It prints as one line, and the line replays it.
+type Case =
+    {
+        Law: string
+        Tier: Tier
+        Problem: ConvShape
+        /// The law's own choices (a split, a permutation, a position) as non-negative raw numbers, read by `Case.choose`.
+        Args: int list
+        Fill: Fill
+    }
+
+module Case =
+    /// The version of lines and generators: it changes whenever a line would mean another case, or a seed another sequence.
+    let format = 1
+
+    /// The i-th raw argument folded into lo…hi, so that every raw number is valid for every shape. Missing ones are lo.
+    let choose (case: Case) i lo hi =
+        match List.tryItem i case.Args with
+        | Some raw when hi > lo -> lo + raw % (hi - lo + 1)
+        | _ -> lo
+
+    /// The case as one line of name=value fields.
+    let print (case: Case) =
+        let args =
+            match case.Args with
+            | [] -> ""
+            | args -> " args=" + String.Join(',', args)
+
+        $"format={format} law={case.Law} tier={case.Tier.Name} {case.Problem}{args} {Fill.print case.Fill}"
+
+    let private own = set [ "format"; "law"; "tier"; "args"; "fill"; "seed"; "values"; "subject" ]
+
+    /// Reads a line. Gives the subject too, where the line names one. Raises FormatException or ArgumentException with one clear sentence.
+    let parse (line: string) : string option * Case =
+        let fields =
+            line.Split(' ', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
+            |> Array.map (fun part ->
+                match part.IndexOf '=' with
+                | -1 -> raise (FormatException $"'{part}' is not a field of a case: write name=value.")
+                | at -> part.Substring(0, at), part.Substring(at + 1))
+
+        match fields |> Array.countBy fst |> Array.tryFind (fun (_, count) -> count > 1) with
+        | Some(name, _) -> raise (FormatException $"'{name}' is given twice.")
+        | None -> ()
+
+        let field name = fields |> Array.tryFind (fst >> (=) name) |> Option.map snd
+
+        let need name =
+            field name
+            |> Option.defaultWith (fun () -> raise (FormatException $"A case needs the field '{name}'."))
+
+        match field "format" with
+        | Some version when version <> string format ->
+            raise (FormatException $"The line has format {version}; this version reads format {format}.")
+        | _ -> ()
+
+        let tier =
+            match need "tier" with
+            | "exact" -> Exact
+            | "bounded" -> Bounded
+            | other -> raise (FormatException $"'{other}' is not a tier: write exact or bounded.")
+
+        let args =
+            match field "args" with
+            | None -> []
+            | Some text ->
+                [
+                    for part in text.Split(',', StringSplitOptions.RemoveEmptyEntries) do
+                        match Int32.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture) with
+                        | true, value -> value
+                        | _ -> raise (FormatException $"'{part}' is not an argument: write whole numbers from 0 on.")
+                ]
+
+        let shape =
+            fields
+            |> Array.filter (fun (name, _) -> not (own.Contains name))
+            |> Array.map (fun (name, value) -> name + "=" + value)
+            |> String.concat " "
+            |> ConvShape.Parse
+
+        field "subject",
+        {
+            Law = need "law"
+            Tier = tier
+            Problem = shape
+            Args = args
+            Fill = Fill.parse field
+        }

@@ -1,0 +1,224 @@
+namespace Conv.Properties
+
+open System
+open System.Globalization
+open System.Numerics
+
+/// Which tensor of a case.
+type Role =
+    | Input = 0
+    | Kernel = 1
+    | Bias = 2
+    /// A second input: X' of LINEAR-INPUT, what stands outside a receptive field.
+    | Input2 = 3
+    /// A second kernel: K' of LINEAR-KERNEL, the second factor of COMPOSE and SEPARABLE.
+    | Kernel2 = 4
+
+/// How the integers of the exact tier are drawn: x ∈ 2^InputExponent·{−InputMax…InputMax}, k ∈ KernelStep·2^KernelExponent·{−KernelMax…KernelMax},
+/// b ∈ 2^(InputExponent+KernelExponent)·{−BiasMax…BiasMax}. Only every LiveEvery-th input channel is not zero.
+type Lattice =
+    {
+        InputMax: int
+        KernelMax: int
+        KernelStep: int
+        BiasMax: int
+        InputExponent: int
+        KernelExponent: int
+        LiveEvery: int
+    }
+
+/// How values are drawn. Only integer operations and + − × ÷ by exact constants, so that a seed means the same numbers on every machine.
+type FillKind =
+    | Lattice of Lattice
+    /// Uniform on [−1, 1) in steps of 2⁻²³.
+    | Uniform
+    /// ±(1 + f)·2^e with f of 23 bits and e uniform from −20 to 19: products of every size.
+    | Wide
+    /// Uniform on (0, 1), odd multiples of 2⁻²³: sums that only grow.
+    | Positive
+    /// Whole numbers from −128 to 127: rounding errors happen only where coefficients are fractions.
+    | FewBits
+
+/// One element that is not zero.
+[<Struct>]
+type Element = { Role: Role; I0: int; I1: int; I2: int; I3: int; Value: float32 }
+
+/// The values of a case: drawn from a seed by coordinates, so that a smaller shape keeps the values of the corner that it keeps; or listed.
+type Fill =
+    | Drawn of kind: FillKind * seed: uint64
+    | Explicit of Element list
+
+module Fill =
+    /// A bijective mixing of 64 bits (the finaliser of SplitMix64: Steele, Lea & Flood 2014).
+    let mix (z: uint64) =
+        let z = (z ^^^ (z >>> 30)) * 0xBF58476D1CE4E5B9UL
+        let z = (z ^^^ (z >>> 27)) * 0x94D049BB133111EBUL
+        z ^^^ (z >>> 31)
+
+    let private powerOfTwo (exponent: int) = Math.ScaleB(1.0, exponent)
+
+    let private integer (hash: uint64) (most: int) = float (int64 (hash % uint64 (2 * most + 1)) - int64 most)
+
+    let private draw kind (role: Role) (hash: uint64) (i1: int) =
+        match kind with
+        | Lattice l ->
+            match role with
+            | Role.Bias -> integer hash l.BiasMax * powerOfTwo (l.InputExponent + l.KernelExponent)
+            | Role.Kernel
+            | Role.Kernel2 -> integer hash l.KernelMax * float l.KernelStep * powerOfTwo l.KernelExponent
+            | _ ->
+                if i1 % l.LiveEvery = 0 then
+                    integer hash l.InputMax * powerOfTwo l.InputExponent
+                else
+                    0.0
+        | Uniform -> float (hash >>> 40) / 8388608.0 - 1.0
+        | Wide ->
+            let size = (1.0 + float (hash >>> 41) / 8388608.0) * powerOfTwo (int (hash % 40UL) - 20)
+            if hash &&& 0x10000UL = 0UL then size else -size
+        | Positive -> float ((hash >>> 41) ||| 1UL) / 8388608.0
+        | FewBits -> float (int64 (hash >>> 56) - 128L)
+
+    /// The tensor of a role, in the given dimensions. A listed element outside them is dropped.
+    let tensor fill (role: Role) (d0, d1, d2, d3) =
+        match fill with
+        | Drawn(kind, seed) ->
+            let start = mix (seed + uint64 role * 0x9E3779B97F4A7C15UL)
+            let result = Values.zeros (d0, d1, d2, d3)
+            let mutable at = 0
+
+            for i0 in 0 .. d0 - 1 do
+                let h0 = mix (start + uint64 (i0 + 1))
+
+                for i1 in 0 .. d1 - 1 do
+                    let h1 = mix (h0 + uint64 (i1 + 1))
+
+                    for i2 in 0 .. d2 - 1 do
+                        let h2 = h1 + uint64 (i2 + 1) * 0x9E3779B97F4A7C15UL
+
+                        for i3 in 0 .. d3 - 1 do
+                            result.Data[at] <- draw kind role (mix (h2 + uint64 (i3 + 1) * 0xD1B54A32D192ED03UL)) i1
+                            at <- at + 1
+
+            result
+        | Explicit elements ->
+            let result = Values.zeros (d0, d1, d2, d3)
+
+            for e in elements do
+                if e.Role = role && e.I0 < d0 && e.I1 < d1 && e.I2 < d2 && e.I3 < d3 then
+                    result.Data[result.At(e.I0, e.I1, e.I2, e.I3)] <- float e.Value
+
+            result
+
+    let private letters =
+        [ Role.Input, "x"; Role.Kernel, "k"; Role.Bias, "b"; Role.Input2, "x2"; Role.Kernel2, "k2" ]
+
+    let private inv = CultureInfo.InvariantCulture
+
+    /// The fill as fields of a case's line.
+    let print fill =
+        match fill with
+        | Explicit elements ->
+            let one e =
+                let letter = letters |> List.find (fun (role, _) -> role = e.Role) |> snd
+                String.Format(inv, "{0}:{1}.{2}.{3}.{4}={5:R}", letter, e.I0, e.I1, e.I2, e.I3, e.Value)
+
+            "fill=explicit values=" + (elements |> List.map one |> String.concat ";")
+        | Drawn(kind, seed) ->
+            let kind =
+                match kind with
+                | Lattice l ->
+                    $"lattice:{l.InputMax},{l.KernelMax},{l.KernelStep},{l.BiasMax},{l.InputExponent},{l.KernelExponent},{l.LiveEvery}"
+                | Uniform -> "uniform"
+                | Wide -> "wide"
+                | Positive -> "positive"
+                | FewBits -> "fewbits"
+
+            $"fill={kind} seed=0x{seed:x16}"
+
+    /// Reads back what print writes, given the fields by name. Raises FormatException.
+    let parse (field: string -> string option) =
+        let need name =
+            field name
+            |> Option.defaultWith (fun () -> raise (FormatException $"A case needs the field '{name}'."))
+
+        let bad what = raise (FormatException $"'{what}' is not a fill.")
+
+        let seed () =
+            let text = need "seed"
+            let ok, value = UInt64.TryParse(text.Replace("0x", ""), NumberStyles.HexNumber, inv)
+            if ok then value else bad text
+
+        match need "fill" with
+        | "explicit" ->
+            [
+                for part in (need "values").Split(';', StringSplitOptions.RemoveEmptyEntries) do
+                    match part.Split([| ':'; '='; '.' |], 6) with
+                    | [| letter; i0; i1; i2; i3; value |] ->
+                        let index (text: string) =
+                            match Int32.TryParse(text, NumberStyles.None, inv) with
+                            | true, i -> i
+                            | _ -> bad part
+
+                        let role =
+                            match letters |> List.tryFind (fun (_, l) -> l = letter) with
+                            | Some(role, _) -> role
+                            | None -> bad part
+
+                        match Single.TryParse(value, NumberStyles.Float, inv) with
+                        | true, v ->
+                            {
+                                Role = role
+                                I0 = index i0
+                                I1 = index i1
+                                I2 = index i2
+                                I3 = index i3
+                                Value = v
+                            }
+                        | _ -> bad part
+                    | _ -> bad part
+            ]
+            |> Explicit
+        | "uniform" -> Drawn(Uniform, seed ())
+        | "wide" -> Drawn(Wide, seed ())
+        | "positive" -> Drawn(Positive, seed ())
+        | "fewbits" -> Drawn(FewBits, seed ())
+        | text when text.StartsWith("lattice:", StringComparison.Ordinal) ->
+            let numbers =
+                text.Substring(8).Split(',')
+                |> Array.map (fun t ->
+                    match Int32.TryParse(t, NumberStyles.AllowLeadingSign, inv) with
+                    | true, i -> i
+                    | _ -> bad text)
+
+            match numbers with
+            | [| inputMax; kernelMax; step; biasMax; inputExponent; kernelExponent; every |] when
+                inputMax >= 0 && kernelMax >= 0 && biasMax >= 0 && every >= 1
+                ->
+                Drawn(
+                    Lattice
+                        {
+                            InputMax = inputMax
+                            KernelMax = kernelMax
+                            KernelStep = step
+                            BiasMax = biasMax
+                            InputExponent = inputExponent
+                            KernelExponent = kernelExponent
+                            LiveEvery = every
+                        },
+                    seed ()
+                )
+            | _ -> bad text
+        | text -> bad text
+
+    /// What shrinking lowers: the number of listed elements, and how far each is from 1 in digits, exponent and sign.
+    let weight fill =
+        let digits (value: float32) =
+            let bits = BitConverter.SingleToUInt32Bits value
+            let exponent = (int (bits >>> 23) &&& 0xFF) - 127
+            let fraction = bits &&& 0x7FFFFFu
+            let length = if fraction = 0u then 0 else 23 - BitOperations.TrailingZeroCount fraction
+            1 + length + abs exponent + (if value < 0f then 1 else 0)
+
+        match fill with
+        | Drawn _ -> Int32.MaxValue
+        | Explicit elements -> elements |> List.sumBy (fun e -> 100 + digits e.Value)

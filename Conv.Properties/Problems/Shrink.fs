@@ -1,0 +1,152 @@
+/// Towards the case that a person can check by hand: fewer and smaller dimensions, no stride, padding, dilation or groups, then few
+/// elements, then ones. Every step lowers `measure`, so shrinking ends.
+module Conv.Properties.Shrink
+
+open Conv
+
+/// What every shrink lowers, in order of importance.
+let measure (case: Case) =
+    let s = case.Problem
+    let plane = s.InHeight + s.InWidth + s.KernelHeight + s.KernelWidth
+
+    let options =
+        s.StrideHeight
+        + s.StrideWidth
+        + s.DilationHeight
+        + s.DilationWidth
+        + s.PadTop
+        + s.PadLeft
+        + s.PadBottom
+        + s.PadRight
+
+    s.Batch + s.InChannels + s.OutChannels + s.Groups + plane + options, Fill.weight case.Fill, List.sum case.Args
+
+let private smaller least value =
+    [ least; value / 2; value - 1 ]
+    |> List.distinct
+    |> List.filter (fun v -> v >= least && v < value)
+
+let private tryShape make =
+    try
+        Some(make ())
+    with :? System.ArgumentException ->
+        None
+
+/// Valid shapes with one thing smaller.
+let shapes (s: ConvShape) : ConvShape list =
+    [
+        for n in smaller 1 s.Batch -> fun () -> s.With(batch = n)
+        for g in smaller 1 s.Groups do
+            if s.Groups % g = 0 then
+                yield fun () -> s.With(groups = g, inChannels = g * s.InChannelsPerGroup, outChannels = g * s.OutChannelsPerGroup)
+        for c in smaller 1 s.InChannelsPerGroup -> fun () -> s.With(inChannels = c * s.Groups)
+        for o in smaller 1 s.OutChannelsPerGroup -> fun () -> s.With(outChannels = o * s.Groups)
+        for h in smaller 1 s.InHeight -> fun () -> s.With(inHeight = h)
+        for w in smaller 1 s.InWidth -> fun () -> s.With(inWidth = w)
+        for k in smaller 1 s.KernelHeight -> fun () -> s.With(kernelHeight = k)
+        for k in smaller 1 s.KernelWidth -> fun () -> s.With(kernelWidth = k)
+        for d in smaller 1 s.DilationHeight -> fun () -> s.With(dilationHeight = d)
+        for d in smaller 1 s.DilationWidth -> fun () -> s.With(dilationWidth = d)
+        for v in smaller 1 s.StrideHeight -> fun () -> s.With(strideHeight = v)
+        for v in smaller 1 s.StrideWidth -> fun () -> s.With(strideWidth = v)
+        for p in smaller 0 s.PadTop -> fun () -> s.With(padTop = p)
+        for p in smaller 0 s.PadLeft -> fun () -> s.With(padLeft = p)
+        for p in smaller 0 s.PadBottom -> fun () -> s.With(padBottom = p)
+        for p in smaller 0 s.PadRight -> fun () -> s.With(padRight = p)
+    ]
+    |> List.choose tryShape
+
+/// A drawn fill may be written out once it has at most this many elements.
+let private listable = 400L
+
+let private list (case: Case) : Case list =
+    match case.Fill with
+    | Explicit _ -> []
+    | Drawn _ when case.Problem.InputLength + case.Problem.KernelLength > listable -> []
+    | Drawn _ ->
+        let s = case.Problem
+
+        let elements role dims =
+            let values = Fill.tensor case.Fill role dims
+
+            [
+                for at in 0 .. values.Length - 1 do
+                    if values.Data[at] <> 0.0 then
+                        let struct (i0, i1, i2, i3) = values.Coordinates at
+
+                        {
+                            Role = role
+                            I0 = i0
+                            I1 = i1
+                            I2 = i2
+                            I3 = i3
+                            Value = float32 values.Data[at]
+                        }
+            ]
+
+        let input = s.Batch, s.InChannels, s.InHeight, s.InWidth
+        let kernel = s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth
+
+        [
+            { case with
+                Fill =
+                    Explicit(
+                        elements Role.Input input
+                        @ elements Role.Kernel kernel
+                        @ elements Role.Bias (s.OutChannels, 1, 1, 1)
+                        @ elements Role.Input2 input
+                        @ elements Role.Kernel2 kernel
+                    )
+            }
+        ]
+
+let private values (case: Case) : Case list =
+    match case.Fill with
+    | Drawn _ -> []
+    | Explicit elements ->
+        let count = List.length elements
+        // Whole stretches go first, then single elements.
+        let without =
+            [
+                let mutable length = count / 2
+
+                while length >= 1 do
+                    for start in 0..length .. count - 1 do
+                        elements
+                        |> List.indexed
+                        |> List.filter (fun (at, _) -> at < start || at >= start + length)
+                        |> List.map snd
+
+                    length <- length / 2
+            ]
+
+        let simpler =
+            [
+                for at, e in List.indexed elements do
+                    for value in [ 1f; 2f; truncate e.Value; abs e.Value ] do
+                        let changed = elements |> List.updateAt at { e with Value = value }
+
+                        if value <> 0f && Fill.weight (Explicit changed) < Fill.weight case.Fill then
+                            changed
+            ]
+
+        [ for elements in without @ simpler -> { case with Fill = Explicit elements } ]
+
+/// Smaller cases to try, the boldest first. `project` brings a shape back into the law's domain.
+let cases (project: ConvShape -> ConvShape voption) (case: Case) : Case seq =
+    let before = measure case
+
+    seq {
+        for shape in shapes case.Problem do
+            match project shape with
+            | ValueSome shape -> yield { case with Problem = shape }
+            | ValueNone -> ()
+
+        for at, raw in List.indexed case.Args do
+            for less in smaller 0 raw do
+                yield { case with Args = List.updateAt at less case.Args }
+
+        yield! list case
+        yield! values case
+    }
+    |> Seq.filter (fun candidate -> measure candidate < before)
