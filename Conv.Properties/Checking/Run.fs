@@ -122,7 +122,9 @@ let law (options: Options) (law: Law) (subject: Subject) tier : Result =
         // Where the first cases find no problem for the subject at all, the others will not either.
         let pointless () = index >= 12 && held = 0 && undecided = 0
 
-        while index < options.Cases && failure.IsNone && not (pointless ()) do
+        let cases = if law.Fixed then 1 else options.Cases
+
+        while index < cases && failure.IsNone && not (pointless ()) do
             let case = Address.case options.Seed law subject.Profile tier index
             digest <- Address.digest digest case
 

@@ -50,11 +50,13 @@ type Law =
         Detects: string
         Needs: Capability list
         Tiers: Tier list
-        /// Has fixed cases: exempt from the number of cases and of distinct shapes.
+        /// Has one fixed case a tier: exempt from the number of cases and of distinct shapes.
         Fixed: bool
         /// Brings any shape into the law's domain, or says that it cannot.
         Project: ConvShape -> ConvShape voption
         Cases: Profile -> Tier -> Gen<Case>
+        /// Cases on a given problem: a real layer's.
+        CasesOn: Profile -> Tier -> ConvShape -> Gen<Case>
         Judge: Subject -> Case -> Verdict
     }
 
@@ -101,6 +103,19 @@ module Law =
                     ratio <- max ratio (difference / allowed)
 
         { Wrong = List.ofSeq wrong; Ratio = ratio; Infinite = infinite }
+
+    /// The verdict on one equation alone.
+    let conclude (equation: Equation) =
+        match hold equation with
+        | held when not held.Wrong.IsEmpty -> Breaks { Equation = equation; Wrong = held.Wrong; Calls = [] }
+        | held when held.Infinite -> Undecided "no finite bound for these values"
+        | held ->
+            Holds
+                {
+                    Elements = int64 equation.Left.Value.Length
+                    Ratio = held.Ratio
+                    AgainstOracle = false
+                }
 
     let private sameCall (a: Call) (b: Call) =
         a.Shape = b.Shape
@@ -246,13 +261,13 @@ module Law =
     let private attempts = 100
 
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
-    let private generate id project data growth (equations: Trial -> Equation list) (profile: Profile) tier : Gen<Case> =
+    let private generate id project data growth (equations: Trial -> Equation list) (profile: Profile) tier geometry : Gen<Case> =
         let subject = Subject.forward "" profile (fun _ _ _ _ -> [||])
         let growth: Trial -> float = growth
 
         let rec attempt left =
             gen {
-                let! drawn = Generate.geometry profile.Traits
+                let! drawn = geometry
                 let! args = Gen.choose (0, 999_999) |> Gen.listOfLength 3
 
                 match project drawn with
@@ -297,7 +312,8 @@ module Law =
             Tiers = [ Exact; Bounded ]
             Fixed = false
             Project = ValueSome
-            Cases = fun _ _ -> Gen.fresh (fun () -> failwith "no cases")
+            Cases = fun _ _ -> Gen.fresh (fun () -> invalidOp "The law has no cases.")
+            CasesOn = fun _ _ _ -> Gen.fresh (fun () -> invalidOp "The law takes no problem of the caller's.")
             Judge = fun _ _ -> Undecided "no judgement"
         }
 
@@ -348,7 +364,11 @@ module Law =
             Detects = terms.Detects
             Tiers = terms.Tiers
             Project = terms.Project
-            Cases = generate id terms.Project terms.Data terms.Growth equations
+            Cases =
+                fun profile tier ->
+                    generate id terms.Project terms.Data terms.Growth equations profile tier (Generate.geometry profile.Traits)
+            CasesOn =
+                fun profile tier shape -> generate id terms.Project terms.Data terms.Growth equations profile tier (Gen.constant shape)
             Judge = judge terms.Relates equations
         }
 

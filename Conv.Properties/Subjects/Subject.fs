@@ -79,3 +79,8 @@ module Subject =
             OutputSize = outputSize
             MultiplyAdds = multiplyAdds
         }
+
+    /// Whether any of a thousand generated problems is supported.
+    let supportsSomething (subject: Subject) =
+        FsCheck.FSharp.Gen.sampleWithSeed (FsCheck.Rnd(1UL, 1UL)) 50 1000 (Generate.geometry subject.Profile.Traits)
+        |> Array.exists subject.Profile.Supports

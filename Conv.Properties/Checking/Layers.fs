@@ -1,0 +1,187 @@
+/// Holds subjects to the definition on the layers of real networks, at their published sizes: the whole output by CHECKSUM, and sampled
+/// elements by their bound.
+module Conv.Properties.Layers
+
+open System
+open System.Threading.Tasks
+open FsCheck.FSharp
+open Conv
+
+/// One layer in front of one subject.
+[<NoEquality; NoComparison>]
+type Result =
+    {
+        Layer: Workload.Layer
+        Subject: Subject
+        /// CHECKSUM on the whole output: integers, exact.
+        Checksum: Verdict
+        /// MODEL-BOUND on sampled elements of the output: reals.
+        Sampled: Verdict
+        /// The exact case, for replaying.
+        Case: Case option
+        Seconds: float
+    }
+
+let private checksum = All.laws |> List.find (fun law -> law.Id = "CHECKSUM")
+
+/// Elements of the output that are looked at one by one.
+let private samples = 64
+
+/// Corners, edges, borders of tiles of 4, 8 and 16, and positions in between.
+let private positions (s: ConvShape) (seed: uint64) =
+    let hash at = Fill.mix (seed + uint64 at)
+
+    let axis size at =
+        let special =
+            [| 0; size - 1; 3; 4; 7; 8; 15; 16; size / 2; size - 2; size / 16 * 16; size / 4 * 4 - 1 |]
+
+        let h = hash at
+
+        let chosen =
+            if h % 2UL = 0UL then
+                special[int (h / 2UL % uint64 special.Length)]
+            else
+                int (h / 2UL % uint64 size)
+
+        if chosen >= 0 && chosen < size then chosen else 0
+
+    [
+        for at in 0 .. samples - 1 ->
+            struct (int (hash (5 * at) % uint64 s.Batch),
+                    int (hash (5 * at + 1) % uint64 s.OutChannels),
+                    axis s.OutHeight (5 * at + 2),
+                    axis s.OutWidth (5 * at + 3))
+    ]
+
+/// One element of the definition and its bound: the definition and the bound of a small problem cut out around it. Tiles of a bilinear
+/// algorithm reach up to `margin` outputs to each side, so the cut holds every phase of the tile.
+let private element (arithmetic: Arithmetic) traits (s: ConvShape) (x: Values) (k: Values) struct (n, o, i, j) =
+    let margin =
+        match arithmetic with
+        | :? Bilinear as algorithm -> algorithm.OutputTransform.Rows - 1
+        | _ -> 0
+
+    let height = 2 * margin * s.StrideHeight + s.KernelExtentHeight
+    let width = 2 * margin * s.StrideWidth + s.KernelExtentWidth
+    let cg = s.InChannelsPerGroup
+
+    let cut =
+        ConvShape(
+            1,
+            cg,
+            height,
+            width,
+            1,
+            s.KernelHeight,
+            s.KernelWidth,
+            s.StrideHeight,
+            s.StrideWidth,
+            0,
+            0,
+            0,
+            0,
+            s.DilationHeight,
+            s.DilationWidth
+        )
+
+    let patch =
+        Approx.exact x
+        |> Approx.images n 1
+        |> Approx.channels (o / s.OutChannelsPerGroup * cg) cg
+        |> Approx.window ((i - margin) * s.StrideHeight - s.PadTop, (j - margin) * s.StrideWidth - s.PadLeft) (1, 1) (height, width)
+
+    let x, k = patch.Value.Data, (Approx.exact k |> Approx.images o 1).Value.Data
+    let centre = margin * cut.OutWidth + margin
+
+    let bound =
+        (Bound.ofCall arithmetic traits cut x k [||]).At centre
+        + (Bound.ofOracle cut x k [||]).At centre
+
+    (Oracle.correlate cut x k)[centre], bound
+
+let private sampled (subject: Subject) seed (s: ConvShape) =
+    let fill = Drawn(Uniform, seed)
+    let x = Fill.tensor fill Role.Input (s.Batch, s.InChannels, s.InHeight, s.InWidth)
+
+    let k =
+        Fill.tensor fill Role.Kernel (s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth)
+
+    let single = Array.map float32
+
+    try
+        let y = subject.Forward s (single x.Data) (single k.Data) [||]
+        let at struct (n, o, i, j) = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+        let arithmetic = subject.Profile.ArithmeticOf s
+        let chosen = positions s seed
+
+        let exact =
+            chosen
+            |> List.map (element arithmetic subject.Profile.Traits s x k)
+            |> Array.ofList
+
+        let row data = Values.ofArray (1, 1, 1, samples) data
+
+        let equation =
+            {
+                Value = chosen |> List.map (fun p -> float y[at p]) |> Array.ofList |> row
+                Error = Zero
+            }
+            =~= { Value = exact |> Array.map fst |> row; Error = Each(Array.map snd exact) }
+            |> named "sampled elements" "the definition"
+
+        Law.conclude equation
+    with error ->
+        let call =
+            {
+                Shape = s
+                Input = [||]
+                Kernel = [||]
+                Bias = [||]
+                Output = [||]
+                ByOracle = false
+            }
+
+        Faulted(Threw $"{error.GetType().Name}: {error.Message}", call)
+
+let private hold seed (layer: Workload.Layer) (subject: Subject) =
+    let clock = Diagnostics.Stopwatch.StartNew()
+    let s = layer.Shape
+
+    let checksumVerdict, sampledVerdict, case =
+        if not (subject.Profile.Supports s) then
+            Unsupported "the layer", Unsupported "the layer", None
+        else
+            let rnd, size = Address.ofCase seed (checksum.Id + "/" + layer.Name) Exact 0
+            let case = (checksum.CasesOn subject.Profile Exact s |> Gen.sampleWithSeed rnd size 1)[0]
+            checksum.Judge subject case, sampled subject (Fill.mix (seed + uint64 size)) s, Some case
+
+    {
+        Layer = layer
+        Subject = subject
+        Checksum = checksumVerdict
+        Sampled = sampledVerdict
+        Case = case
+        Seconds = clock.Elapsed.TotalSeconds
+    }
+
+/// Every layer of a network × every subject.
+let run (options: Run.Options) (workload: Workload.Workload) (subjects: Subject list) (progress: Result -> unit) : Result list =
+    let jobs =
+        [|
+            for layer in workload.Layers do
+                for subject in subjects -> layer, subject
+        |]
+
+    let results = Array.zeroCreate<Result> jobs.Length
+    let gate = obj ()
+
+    let one at =
+        let layer, subject = jobs[at]
+        let result = hold options.Seed layer subject
+        results[at] <- result
+        lock gate (fun () -> progress result)
+
+    Parallel.For(0, jobs.Length, ParallelOptions(MaxDegreeOfParallelism = options.Threads), one)
+    |> ignore<ParallelLoopResult>
+
+    List.ofArray results

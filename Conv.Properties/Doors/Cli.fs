@@ -1,0 +1,490 @@
+/// The command line. Exit codes: 0 conforms, 1 a law is broken, 2 bad usage, 3 a foreign subject could not be opened, 4 undecided.
+module Conv.Properties.Cli
+
+open System
+open System.CommandLine
+open System.Diagnostics
+open System.Globalization
+open System.IO
+open System.IO.Enumeration
+open Spectre.Console
+open Conv
+
+/// What the user asked for cannot be done: one line, exit 2.
+exception private Usage of string
+
+let private usage message = raise (Usage message)
+
+// ---- arguments
+
+let private lawsMatching (globs: string) =
+    let patterns =
+        globs.Split(',', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
+
+    let chosen =
+        All.laws
+        |> List.filter (fun law ->
+            patterns
+            |> Array.exists (fun p -> FileSystemName.MatchesSimpleExpression(p, law.Id, true)))
+
+    match
+        patterns
+        |> Array.tryFind (fun p ->
+            not (
+                All.laws
+                |> List.exists (fun law -> FileSystemName.MatchesSimpleExpression(p, law.Id, true))
+            ))
+    with
+    | Some pattern -> usage $"no law matches '{pattern}'; `laws` lists them"
+    | None when chosen.IsEmpty -> usage "no law is selected; `laws` lists them"
+    | None -> chosen
+
+let private subjectsOf (names: string[]) =
+    match names with
+    | [||] -> Ours.all
+    | names ->
+        [
+            for name in names do
+                match Registry.find name with
+                | Ok subjects -> yield! subjects
+                | Error message -> usage message
+        ]
+        |> List.distinctBy _.Name
+
+let private parseSeed (text: string) =
+    let style, digits =
+        if text.StartsWith("0x", StringComparison.OrdinalIgnoreCase) then
+            NumberStyles.HexNumber, text.Substring 2
+        else
+            NumberStyles.None, text
+
+    match UInt64.TryParse(digits, style, CultureInfo.InvariantCulture) with
+    | true, seed -> seed
+    | _ -> usage $"'{text}' is not a seed; write a whole number from 0 on, or 0x and hexadecimal digits"
+
+let private parseTiers (text: string) =
+    match text.ToLowerInvariant() with
+    | "all" -> [ Exact; Bounded ]
+    | "exact" -> [ Exact ]
+    | "bounded" -> [ Bounded ]
+    | _ -> usage $"'{text}' is not a tier; write exact, bounded or all"
+
+/// Checked before anything runs: a report that cannot be written should not cost a run.
+let private reportFolder (folder: string) =
+    try
+        let path = Directory.CreateDirectory(folder).FullName
+        let probe = Path.Combine(path, $".conv-{Environment.ProcessId}")
+        File.WriteAllText(probe, "")
+        File.Delete probe
+        path
+    with error ->
+        usage $"cannot write to the report folder '{folder}': {error.Message}"
+
+// ---- progress
+
+/// Runs with a live bar where somebody watches, with plain lines where not, or silently. `work` is given what to call after each step.
+let private withProgress quiet (title: string) steps (work: (string option -> unit) -> 'a) : 'a =
+    if quiet then
+        work ignore
+    elif Terminal.watched then
+        let columns: ProgressColumn[] =
+            [|
+                SpinnerColumn()
+                TaskDescriptionColumn(Alignment = Justify.Left)
+                ProgressBarColumn()
+                PercentageColumn()
+                RemainingTimeColumn()
+            |]
+
+        Terminal.err
+            .Progress()
+            .AutoClear(true)
+            .Columns(columns)
+            .Start(fun context ->
+                let task = context.AddTask(Markup.Escape title, true, float (max 1 steps))
+
+                work (fun line ->
+                    line
+                    |> Option.iter (fun l -> task.Description <- Markup.Escape(Terminal.show l))
+
+                    task.Increment 1.0))
+    else
+        work (Option.iter (fun line -> Console.Error.WriteLine(Terminal.show line)))
+
+// ---- verify
+
+let private judged subjects (cells: Conclusion.Cell list) : Matrix.Judged list =
+    [
+        for subject in subjects do
+            let own = cells |> List.filter (fun c -> c.Subject.Name = subject.Name)
+            subject, Conclusion.ofSubject own, own
+    ]
+
+/// At most this many counterexamples are drawn; the report holds them all.
+let private figures = 12
+
+let private verifyLaws (options: Run.Options) laws subjects folder quiet =
+    let clock = Stopwatch.StartNew()
+    let jobs = Run.jobs options laws subjects
+
+    let left =
+        jobs
+        |> Array.countBy (fun (law, _, _) -> law.Id)
+        |> dict
+        |> Collections.Generic.Dictionary
+
+    let failed = Collections.Generic.Dictionary<string, int>()
+
+    let results =
+        withProgress quiet "holding to the laws" jobs.Length (fun step ->
+            Run.all options jobs (fun result ->
+                let id = result.Law.Id
+                left[id] <- left[id] - 1
+
+                let before =
+                    match failed.TryGetValue id with
+                    | true, n -> n
+                    | _ -> 0
+
+                failed[id] <- before + (if result.Failure.IsSome then 1 else 0)
+
+                if left[id] > 0 then step (if Terminal.watched then Some id else None)
+                elif failed[id] = 0 then step (Some $"{id}: no failure")
+                else step (Some $"{id}: {failed[id]} failures")))
+
+    let seconds = clock.Elapsed.TotalSeconds
+    let cells = Conclusion.matrix laws subjects results
+    let judged = judged subjects cells
+
+    if not quiet then
+        Matrix.print laws subjects cells
+
+    let failures =
+        [
+            for cell in cells do
+                for failure in cell.Failures -> cell, failure
+        ]
+
+    for cell, failure in List.truncate figures failures do
+        Terminal.line ""
+        Figure.lines cell.Law cell.Subject failure |> List.iter Terminal.line
+
+    if failures.Length > figures then
+        Terminal.line ""
+        Terminal.line $"… and {failures.Length - figures} more counterexamples in the report"
+
+    if not failures.IsEmpty then
+        Terminal.line ""
+
+    Matrix.verdicts judged
+    let total = results |> List.sumBy (fun r -> int64 r.Cases)
+    let path = Path.Combine(folder, "conformance.json")
+    Json.save path (Json.conformance options laws judged seconds)
+
+    if not quiet then
+        let inv = CultureInfo.InvariantCulture
+        let rate = (float total / seconds).ToString("N0", inv)
+
+        Terminal.line
+            $"""{total.ToString("N0", inv)} cases in {seconds.ToString("0.0", inv)} s, {rate} a second; report: {Path.GetRelativePath(Environment.CurrentDirectory, path)}"""
+
+    judged |> List.map (fun (_, verdict, _) -> verdict) |> Conclusion.exitCode
+
+let private verifyWorkload (options: Run.Options) (workload: Workload.Workload) (subjects: Subject list) folder quiet =
+    let clock = Stopwatch.StartNew()
+    let subjects = subjects |> List.filter (fun s -> s.Profile.Capabilities.Contains Forward)
+    let jobs = workload.Layers.Length * subjects.Length
+
+    let results =
+        withProgress quiet workload.Title jobs (fun step ->
+            Layers.run options workload subjects (fun r -> step (Some $"{r.Layer.Name} {r.Subject.Name}")))
+
+    let code = LayerReport.print workload subjects results quiet
+    let path = Path.Combine(folder, $"{workload.Name}.json")
+    Json.save path (LayerReport.json options workload results clock.Elapsed.TotalSeconds)
+
+    if not quiet then
+        let inv = CultureInfo.InvariantCulture
+        let peak = (float (Process.GetCurrentProcess().PeakWorkingSet64) / 1048576.0).ToString("N0", inv)
+
+        Terminal.line
+            $"""{clock.Elapsed.TotalSeconds.ToString("0.0", inv)} s, {peak} MiB at most; report: {Path.GetRelativePath(Environment.CurrentDirectory, path)}"""
+
+    code
+
+let private verify () =
+    let subjects =
+        Argument<string[]>("SUBJECT", Description = "Who is held to the laws; none means all of ours.", Arity = ArgumentArity.ZeroOrMore)
+
+    let laws =
+        Option<string>(
+            "--laws",
+            Description = "Only these laws: names with * and ?, separated by commas.",
+            HelpName = "GLOB",
+            DefaultValueFactory = fun _ -> "*"
+        )
+
+    let cases =
+        Option<int>(
+            "--cases",
+            Description = "Cases for each law and tier.",
+            HelpName = "N",
+            DefaultValueFactory = fun _ -> Run.defaults.Cases
+        )
+
+    let seed =
+        Option<string>(
+            "--seed",
+            Description = "The same seed gives the same cases, everywhere.",
+            HelpName = "S",
+            DefaultValueFactory = fun _ -> "0"
+        )
+
+    let tier =
+        Option<string>(
+            "--tier",
+            Description = "exact (equality on integers), bounded (proven bounds on reals) or all.",
+            HelpName = "TIER",
+            DefaultValueFactory = fun _ -> "all"
+        )
+
+    let report =
+        Option<string>(
+            "--report",
+            Description = "The folder that the report is written to.",
+            HelpName = "DIR",
+            DefaultValueFactory = fun _ -> "artifacts"
+        )
+
+    let workload =
+        Option<string>(
+            "--workload",
+            Description = "Hold to the definition on every convolution of a network, at its published sizes.",
+            HelpName = "NAME"
+        )
+
+    let threads =
+        Option<int>(
+            "--threads",
+            Description = "Threads; the cases do not depend on it.",
+            HelpName = "N",
+            DefaultValueFactory = fun _ -> Run.defaults.Threads
+        )
+
+    let quiet =
+        Option<bool>("--quiet", Description = "The verdict and the counterexamples alone.", DefaultValueFactory = fun _ -> false)
+
+    let command = Command("verify", "Hold convolutions to the laws of the specification.")
+    command.Add subjects
+
+    for option in [ laws :> Option; cases; seed; tier; report; workload; threads; quiet ] do
+        command.Add option
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        let atLeastOne name value = if value < 1 then usage $"--{name} is {value}; it must be at least 1" else value
+
+        let options: Run.Options =
+            {
+                Cases = parsed.GetRequiredValue cases |> atLeastOne "cases"
+                Seed = parsed.GetRequiredValue seed |> parseSeed
+                Tiers = parsed.GetRequiredValue tier |> parseTiers
+                Threads = parsed.GetRequiredValue threads |> atLeastOne "threads"
+            }
+
+        let chosen = parsed.GetRequiredValue laws |> lawsMatching
+
+        let held =
+            parsed.GetValue subjects
+            |> Option.ofObj
+            |> Option.defaultValue [||]
+            |> subjectsOf
+
+        match parsed.GetValue workload |> Option.ofObj with
+        | None -> verifyLaws options chosen held (reportFolder (parsed.GetRequiredValue report)) (parsed.GetRequiredValue quiet)
+        | Some name ->
+            match Workload.tryFind name with
+            | None ->
+                let known = Workload.all |> List.map _.Name |> String.concat ", "
+                usage $"there is no workload '{name}'; write one of {known}"
+            | Some workload ->
+                verifyWorkload options workload held (reportFolder (parsed.GetRequiredValue report)) (parsed.GetRequiredValue quiet))
+
+    command
+
+// ---- laws, workloads, cases, replay
+
+let private listLaws () =
+    let markdown =
+        Option<bool>("--markdown", Description = "As the document docs/laws.md.", DefaultValueFactory = fun _ -> false)
+
+    let command = Command("laws", "List the laws.")
+    command.Add markdown
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        if parsed.GetRequiredValue markdown then
+            Console.Out.Write(LawTable.markdown All.laws)
+        else
+            for law in All.laws do
+                let tiers = law.Tiers |> List.map _.Name |> String.concat ", "
+
+                Terminal.line
+                    $"{law.Id.PadRight 18} {law.Clause.PadRight 11} {(Json.strength law).PadRight 6} {(Json.kind law).PadRight 13} {tiers.PadRight 14} {law.Statement}"
+
+        0)
+
+    command
+
+let private listWorkloads () =
+    let name =
+        Argument<string>("NAME", Description = "Show this one's layers.", Arity = ArgumentArity.ZeroOrOne)
+
+    let command = Command("workloads", "List the real networks whose layers `verify --workload` takes.")
+    command.Add name
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        match parsed.GetValue name |> Option.ofObj with
+        | None ->
+            for w in Workload.all do
+                Terminal.line $"{w.Name.PadRight 14} {w.Layers.Length} distinct layers   {w.Title}; {w.Source}"
+
+            0
+        | Some name ->
+            match Workload.tryFind name with
+            | None -> usage $"there is no workload '{name}'; `workloads` lists them"
+            | Some w ->
+                for layer in w.Layers do
+                    Terminal.line $"{layer.Name.PadRight 24} ×{layer.Count}  {layer.Shape}"
+
+                0)
+
+    command
+
+let private listCases () =
+    let law = Argument<string>("LAW", Description = "The law.")
+
+    let subject =
+        Option<string>(
+            "--subject",
+            Description = "Whose profile the cases follow.",
+            HelpName = "SUBJECT",
+            DefaultValueFactory = fun _ -> "loop"
+        )
+
+    let cases =
+        Option<int>("--cases", Description = "How many, for each tier.", HelpName = "N", DefaultValueFactory = fun _ -> 10)
+
+    let seed =
+        Option<string>("--seed", Description = "The seed.", HelpName = "S", DefaultValueFactory = fun _ -> "0")
+
+    let tier =
+        Option<string>("--tier", Description = "exact, bounded or all.", HelpName = "TIER", DefaultValueFactory = fun _ -> "all")
+
+    let command = Command("cases", "Print the cases that `verify` would draw, one line each.")
+    command.Add law
+
+    for option in [ subject :> Option; cases; seed; tier ] do
+        command.Add option
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        match All.tryFind (parsed.GetRequiredValue law) with
+        | None -> usage $"there is no law '{parsed.GetRequiredValue law}'; `laws` lists them"
+        | Some law ->
+            let seed = parsed.GetRequiredValue seed |> parseSeed
+
+            let tiers =
+                parsed.GetRequiredValue tier
+                |> parseTiers
+                |> List.filter (fun t -> List.contains t law.Tiers)
+
+            for subject in subjectsOf [| parsed.GetRequiredValue subject |] do
+                for tier in tiers do
+                    for index in 0 .. parsed.GetRequiredValue cases - 1 do
+                        Terminal.line (Figure.replay subject (Address.case seed law subject.Profile tier index))
+
+            0)
+
+    command
+
+let private replay () =
+    let line = Argument<string>("LINE", Description = "The line that a counterexample prints, in quotes.")
+
+    let subject =
+        Option<string>("--subject", Description = "Another subject than the line's.", HelpName = "SUBJECT")
+
+    let command = Command("replay", "Judge one case again.")
+    command.Add line
+    command.Add subject
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        let named, case =
+            try
+                Case.parse (parsed.GetRequiredValue line)
+            with
+            | :? FormatException as error -> usage error.Message
+            | :? ArgumentException as error -> usage (error.Message.Split('\n')[0])
+
+        let law =
+            match All.tryFind case.Law with
+            | Some law -> law
+            | None -> usage $"there is no law '{case.Law}'; `laws` lists them"
+
+        match parsed.GetValue subject |> Option.ofObj |> Option.orElse named with
+        | None -> usage "the line names no subject; add --subject SUBJECT"
+        | Some name ->
+            let codes =
+                [
+                    for subject in subjectsOf [| name |] do
+                        if law.Needs |> List.exists (subject.Profile.Capabilities.Contains >> not) then
+                            usage $"{law.Id} asks for what {subject.Name} does not offer"
+
+                        match law.Judge subject case with
+                        | Holds evidence ->
+                            let ratio = evidence.Ratio.ToString("0.0000", CultureInfo.InvariantCulture)
+
+                            Terminal.line
+                                $"{law.Id} holds for {subject.Name}: {evidence.Elements} elements compared, worst error/bound {ratio}"
+
+                            0
+                        | Breaks _
+                        | Faulted _ as verdict ->
+                            Figure.ofVerdict law subject case verdict |> List.iter Terminal.line
+                            1
+                        | Undecided reason
+                        | NotApplicable reason
+                        | Unsupported reason ->
+                            Terminal.line $"{law.Id} decides nothing about {subject.Name}: {reason}"
+                            4
+                ]
+
+            List.max codes)
+
+    command
+
+// ---- main
+
+let run (arguments: string[]) : int =
+    let root =
+        RootCommand(
+            "Conv: hold any multi-channel 2-D convolution to the laws of its specification.\n\n"
+            + "Exit codes: 0 every law that could be exercised holds; 1 a law is broken; 2 bad usage; "
+            + "3 a foreign subject could not be opened; 4 undecided."
+        )
+
+    for command in [ verify (); listLaws (); replay (); listWorkloads (); listCases () ] do
+        root.Add command
+
+    let parsed = root.Parse arguments
+
+    if parsed.Errors.Count > 0 then
+        Terminal.error $"{parsed.Errors[0].Message.TrimEnd('.')}; --help lists what there is"
+        2
+    else
+        try
+            parsed.Invoke(InvocationConfiguration(EnableDefaultExceptionHandler = false))
+        with
+        | Usage message ->
+            Terminal.error message
+            2
+        | error ->
+            Terminal.error $"a fault of the kit's own: {error.GetType().Name}: {error.Message}"
+            4

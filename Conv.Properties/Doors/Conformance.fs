@@ -1,0 +1,170 @@
+namespace Conv.Properties
+
+open System
+open System.Collections.Generic
+open System.Runtime.InteropServices
+open Conv
+
+/// A convolution as a method: writes every element of the output.
+/// shape, input N×C×H×W, kernel O×C/G×K_h×K_w, bias (O numbers, or empty for none), output N×O×H_o×W_o; all dense and row-major.
+type Convolution =
+    delegate of
+        shape: ConvShape *
+        input: ReadOnlySpan<float32> *
+        kernel: ReadOnlySpan<float32> *
+        bias: ReadOnlySpan<float32> *
+        output: Span<float32> ->
+            unit
+
+/// A law did not hold; the message is the counterexample.
+[<Sealed>]
+type ConformanceException(message: string) =
+    inherit Exception(message)
+
+/// What a law said of a convolution.
+[<Sealed>]
+type ConformanceResult internal (law: string, status: string, message: string, throws: bool) =
+    /// The law's id.
+    member _.Law = law
+    /// "holds", "broken", "undecided", "unsupported" or "not applicable".
+    member _.Status = status
+    /// The counterexample, drawn; or the reason why nothing is decided; or what was compared.
+    member _.Message = message
+
+    /// Throws for what is broken, faulted or undecided. A law that no supported shape can satisfy does not throw.
+    /// <exception cref="ConformanceException">The law does not hold, or nothing was decided.</exception>
+    member _.ThrowIfNotHeld() =
+        if throws then
+            raise (ConformanceException $"{law}: {status}{Environment.NewLine}{message}")
+
+/// Holds a convolution to the laws from any test framework: no framework is named here.
+[<AbstractClass; Sealed>]
+type Conformance private () =
+    static let laws = All.laws |> List.filter (fun law -> law.Needs = [ Forward ])
+
+    static let check (id: string) (subject: Subject) cases seed =
+        match laws |> List.tryFind (fun law -> law.Id = id) with
+        | None -> raise (ArgumentException($"'{id}' is not a law; Conformance.Laws lists them.", "law"))
+        | Some law ->
+            let options = { Run.defaults with Cases = cases; Seed = seed; Threads = 1 }
+
+            let results =
+                Run.jobs options [ law ] [ subject ]
+                |> Array.map (fun (l, s, tier) -> Run.law options l s tier)
+                |> List.ofArray
+
+            let cell = Conclusion.matrix [ law ] [ subject ] results |> List.head
+
+            match cell.Status with
+            | Conclusion.Held -> ConformanceResult(id, "holds", $"{cell.Held} cases, {cell.Elements} elements compared", false)
+            | Conclusion.Broken ->
+                ConformanceResult(
+                    id,
+                    "broken",
+                    String.Join(
+                        Environment.NewLine,
+                        cell.Failures
+                        |> List.map (Figure.lines law subject >> String.concat Environment.NewLine)
+                    ),
+                    true
+                )
+            | Conclusion.Open reason -> ConformanceResult(id, "undecided", reason, true)
+            | Conclusion.Inapplicable reason -> ConformanceResult(id, "not applicable", reason, false)
+            | Conclusion.Refused when Subject.supportsSomething subject ->
+                ConformanceResult(id, "unsupported", "no problem of the law is one that the convolution supports", false)
+            | Conclusion.Refused -> ConformanceResult(id, "undecided", "the convolution supports no shape that was tried", true)
+
+    static let ofDelegate (convolution: Convolution) (arithmetic: Arithmetic | null) (supports: Func<ConvShape, bool> | null) =
+        let arithmetic =
+            match arithmetic with
+            | null -> AnyOrder() :> Arithmetic
+            | declared -> declared
+
+        let profile =
+            {
+                Supports =
+                    (match supports with
+                     | null -> (fun _ -> true)
+                     | supports -> supports.Invoke)
+                ArithmeticOf = fun _ -> arithmetic
+                Traits = Traits.Default
+                Capabilities = Set.empty
+            }
+
+        Subject.forward "convolution" profile (fun shape x k b ->
+            let output = Array.create (int shape.OutputLength) Single.NaN
+            convolution.Invoke(shape, ReadOnlySpan x, ReadOnlySpan k, ReadOnlySpan b, Span output)
+            output)
+
+    /// The ids of the laws, in the order of the catalogue.
+    static member Laws: IReadOnlyList<string> = laws |> List.map _.Id |> Array.ofList :> _
+
+    /// <summary>Holds a convolution to one law.</summary>
+    /// <param name="law">One of <see cref="Laws"/>.</param>
+    /// <param name="convolution">Called from one thread at a time.</param>
+    /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
+    /// <param name="supports">The shapes that it takes; null means all.</param>
+    /// <param name="cases">Cases for each tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    /// <exception cref="ArgumentException">There is no such law.</exception>
+    static member Check
+        (
+            law: string,
+            convolution: Convolution,
+            [<Optional; DefaultParameterValue(null: Arithmetic | null)>] arithmetic: Arithmetic | null,
+            [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64
+        ) =
+        ArgumentNullException.ThrowIfNull(law, nameof law)
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
+        check law (ofDelegate convolution arithmetic supports) cases seed
+
+    /// <summary>Holds an implementation of the contract to one law, under what it declares of itself.</summary>
+    /// <param name="law">One of <see cref="Laws"/>.</param>
+    /// <param name="convolution">The implementation.</param>
+    /// <param name="cases">Cases for each tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    /// <exception cref="ArgumentException">There is no such law.</exception>
+    static member Check
+        (
+            law: string,
+            convolution: IConvolution,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64
+        ) =
+        ArgumentNullException.ThrowIfNull(law, nameof law)
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
+        check law (Subject.ofConvolution convolution) cases seed
+
+    /// <summary>Judges one case again.</summary>
+    /// <param name="line">The line that a counterexample prints.</param>
+    /// <param name="convolution">The convolution that broke the law.</param>
+    /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
+    /// <param name="supports">The shapes that it takes; null means all.</param>
+    /// <exception cref="FormatException">The line is not a case.</exception>
+    static member Replay
+        (
+            line: string,
+            convolution: Convolution,
+            [<Optional; DefaultParameterValue(null: Arithmetic | null)>] arithmetic: Arithmetic | null,
+            [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null
+        ) =
+        ArgumentNullException.ThrowIfNull(line, nameof line)
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
+        let subject = ofDelegate convolution arithmetic supports
+        let _, case = Case.parse line
+
+        match All.tryFind case.Law with
+        | None -> raise (FormatException $"'{case.Law}' is not a law.")
+        | Some law ->
+            match law.Judge subject case with
+            | Holds evidence -> ConformanceResult(law.Id, "holds", $"{evidence.Elements} elements compared", false)
+            | Undecided reason -> ConformanceResult(law.Id, "undecided", reason, true)
+            | NotApplicable reason -> ConformanceResult(law.Id, "not applicable", reason, false)
+            | Unsupported reason -> ConformanceResult(law.Id, "unsupported", reason, false)
+            | Breaks _
+            | Faulted _ as verdict ->
+                ConformanceResult(law.Id, "broken", Figure.ofVerdict law subject case verdict |> String.concat Environment.NewLine, true)

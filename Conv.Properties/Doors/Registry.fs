@@ -1,0 +1,24 @@
+/// Every subject that has a name.
+module Conv.Properties.Registry
+
+open System
+
+/// Names that stand for several subjects, and what they stand for.
+let groups = [ "ours", "the catalogue and the kit's formulas", Ours.all ]
+
+/// All subjects by name.
+let subjects = groups |> List.collect (fun (_, _, members) -> members)
+
+/// The subjects of a name or group, or one sentence that says what to write.
+let find (name: string) : Result<Subject list, string> =
+    let same other = String.Equals(name, other, StringComparison.OrdinalIgnoreCase)
+
+    match groups |> List.tryFind (fun (group, _, _) -> same group) with
+    | Some(_, _, members) -> Ok members
+    | None ->
+        match subjects |> List.tryFind (fun s -> same s.Name) with
+        | Some subject -> Ok [ subject ]
+        | None ->
+            let others = groups |> List.map (fun (group, _, _) -> group) |> String.concat ", "
+            let known = Ours.all |> List.map _.Name |> String.concat ", "
+            Error $"there is no subject '{name}'; write one of {known}, or a group: {others}"

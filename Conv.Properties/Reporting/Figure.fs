@@ -1,0 +1,247 @@
+/// A counterexample as a person would draw it: each channel and kernel a small matrix, the expected and the actual output side by side
+/// with the wrong elements marked, and the arithmetic of one of them written out.
+module Conv.Properties.Figure
+
+open System
+open System.Globalization
+open Conv
+
+/// The largest matrix drawn whole, and the most matrices of one tensor.
+let private most, mostPlanes = 14, 8
+
+let private number (value: float) =
+    if value = Math.Round value && abs value < 1e7 then
+        value.ToString("0", CultureInfo.InvariantCulture)
+    else
+        (float32 value).ToString("R", CultureInfo.InvariantCulture)
+
+let private digits (value: float) = value.ToString("G4", CultureInfo.InvariantCulture)
+
+/// The rows of one plane, right-aligned; `marked` elements stand in brackets.
+let private plane (values: Values) i0 i1 (marked: int -> bool) =
+    let rows, columns = min most values.D2, min most values.D3
+
+    let text =
+        Array2D.init rows columns (fun i j ->
+            let at = values.At(i0, i1, i, j)
+            let text = number values.Data[at]
+            if marked at then "[" + text + "]" else " " + text + " ")
+
+    let width = text |> Seq.cast<string> |> Seq.map String.length |> Seq.fold max 1
+
+    [
+        for i in 0 .. rows - 1 do
+            let row = String.Join("", [ for j in 0 .. columns - 1 -> text[i, j].PadLeft width ])
+            if values.D3 > most then row + " …" else row
+        if values.D2 > most then
+            "  …"
+    ]
+
+/// Blocks beside each other, each with its title above.
+let private beside (blocks: (string * string list) list) =
+    let columns =
+        [
+            for title, rows in blocks ->
+                let lines = title :: rows
+                let width = lines |> List.map String.length |> List.max
+                lines |> List.map _.PadRight(width)
+        ]
+
+    let height = columns |> List.map List.length |> List.fold max 0
+    let cell row (column: string list) = List.tryItem row column |> Option.defaultValue (String(' ', column.Head.Length))
+    [ for row in 0 .. height - 1 -> "    " + String.Join("   ", List.map (cell row) columns).TrimEnd() ]
+
+let private drawn name (values: Values) =
+    let all =
+        [
+            for i0 in 0 .. values.D0 - 1 do
+                for i1 in 0 .. values.D1 - 1 -> i0, i1
+        ]
+
+    [
+        for row in all |> List.truncate mostPlanes |> List.chunkBySize 4 do
+            yield! beside [ for i0, i1 in row -> $"{name}[{i0},{i1}]", plane values i0 i1 (fun _ -> false) ]
+        if all.Length > mostPlanes then
+            $"    … and {all.Length - mostPlanes} more planes of {name}"
+    ]
+
+let private inputOf (call: Call) =
+    let s = call.Shape
+    Values.ofArray (s.Batch, s.InChannels, s.InHeight, s.InWidth) (Array.map float call.Input)
+
+let private kernelOf (call: Call) =
+    let s = call.Shape
+    Values.ofArray (s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth) (Array.map float call.Kernel)
+
+/// The sum of one output element, grouped by input channel as the source does: (1·1 + 2·2 + …) + (…) = 56.
+let private arithmetic (call: Call) struct (n, o, i, j) =
+    let s, x, k = call.Shape, inputOf call, kernelOf call
+
+    let channels =
+        [
+            for c in 0 .. s.InChannelsPerGroup - 1 ->
+                [
+                    for u in 0 .. s.KernelHeight - 1 do
+                        for v in 0 .. s.KernelWidth - 1 do
+                            let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
+                            let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+
+                            if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                                let channel = o / s.OutChannelsPerGroup * s.InChannelsPerGroup + c
+                                x[n, channel, h, w], k[o, c, u, v]
+                ]
+        ]
+        |> List.filter (List.isEmpty >> not)
+
+    let signed value = if value < 0.0 then "(" + number value + ")" else number value
+
+    let few most what items =
+        if List.length items > most then
+            List.truncate most items @ [ $"… {items.Length - most} more {what}" ]
+        else
+            items
+
+    let channel terms =
+        "("
+        + String.Join(" + ", terms |> List.map (fun (a, b) -> signed a + "·" + signed b) |> few 24 "products")
+        + ")"
+
+    let bias = if call.Bias.Length = 0 then [] else [ signed (float call.Bias[o]) ]
+
+    match (channels |> List.map channel |> few 6 "channels") @ bias with
+    | [] -> "0 (the window lies wholly in the padding)"
+    | parts -> String.Join(" + ", parts)
+
+/// The definition's output of a call, in double, and the elements that are further from it than the call's arithmetic allows.
+let private judge (subject: Subject) tier (call: Call) =
+    let s = call.Shape
+    let x, k, b = Array.map float call.Input, Array.map float call.Kernel, Array.map float call.Bias
+    let bias = Bound.biasOf s b
+    let expected = Oracle.correlate s x k |> Array.mapi (fun at y -> y + bias at)
+    let arithmetic = subject.Profile.ArithmeticOf s
+
+    let allowed =
+        if tier = Exact && Bound.isExact arithmetic s x k b then
+            Zero
+        else
+            Bound.ofCall arithmetic subject.Profile.Traits s x k b
+
+    let oracle = Bound.ofOracle s x k b
+    let isWrong at = not (abs (call.Output[at] - expected[at]) <= allowed.At at + oracle.At at)
+    expected, List.filter isWrong [ 0 .. call.Output.Length - 1 ]
+
+/// The problem of a call, and where it is wrong: the planes that hold a wrong element first.
+let private drawCall (call: Call) (expected: float[]) (wrong: int list) =
+    let s = call.Shape
+    let right = Values.ofArray (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) expected
+    let actual = { right with Data = call.Output }
+    let marked = Set.ofList wrong
+
+    let planeOf at =
+        let struct (n, o, _, _) = right.Coordinates at
+        n, o
+
+    let wrongPlanes = wrong |> List.map planeOf |> List.distinct
+    let at = List.head wrong
+    let struct (n, o, i, j) as element = right.Coordinates at
+
+    [
+        yield! drawn "X" (inputOf call)
+        yield! drawn "K" (kernelOf call)
+        if call.Bias.Length > 0 then
+            "    b = "
+            + String.Join(" ", call.Bias |> Seq.truncate 16 |> Seq.map (float >> number))
+        for n, o in List.truncate 4 wrongPlanes do
+            yield!
+                beside
+                    [
+                        $"Y[{n},{o}] expected", plane right n o (fun _ -> false)
+                        $"Y[{n},{o}] actual", plane actual n o marked.Contains
+                    ]
+        if wrongPlanes.Length > 4 then
+            $"    … and {wrongPlanes.Length - 4} more planes of Y with wrong elements"
+        $"    y[{n},{o},{i},{j}] = {arithmetic call element} = {number expected[at]}, not {number call.Output[at]}"
+    ]
+
+/// The two sides of the equation, where no single call is wrong by itself.
+let private drawSides (witness: Witness) =
+    let equation = witness.Equation
+    let marked = Set.ofList witness.Wrong
+    let at = List.head witness.Wrong
+    let struct (i0, i1, i2, i3) = equation.Left.Value.Coordinates at
+    let left, right = equation.Left.Value.Data[at], equation.Right.Value.Data[at]
+    let allowed = equation.Left.Error.At at + equation.Right.Error.At at
+
+    [
+        yield!
+            beside
+                [
+                    equation.LeftName, plane equation.Left.Value i0 i1 marked.Contains
+                    equation.RightName, plane equation.Right.Value i0 i1 (fun _ -> false)
+                ]
+        match equation.Relation with
+        | AtMost -> $"    at [{i0},{i1},{i2},{i3}]: {number left} is not ≤ {number right}"
+        | Agrees when allowed > 0.0 ->
+            $"    at [{i0},{i1},{i2},{i3}]: {number left} and {number right} differ by {digits (abs (left - right))}, the proven bound is {digits allowed}"
+        | _ -> $"    at [{i0},{i1},{i2},{i3}]: {number left} is not {number right}"
+    ]
+
+/// What a fault was, in words.
+let describe fault =
+    match fault with
+    | Threw message -> $"the subject failed: {message}"
+    | WrongLength(expected, actual) -> $"the output has {actual} elements, the shape has {expected}"
+    | Misdeclared what -> what
+
+/// The line that replays a case on a subject.
+let replay (subject: Subject) (case: Case) = $"subject={subject.Name} {Case.print case}"
+
+/// A failing verdict on a case, line by line.
+let ofVerdict (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : string list =
+    [
+        $"{law.Id} ({law.Clause}) is broken by {subject.Name}: {law.Statement}"
+        match verdict with
+        | Breaks witness ->
+            let equation = witness.Equation
+            let total = equation.Left.Value.Length
+            let counted = if total = 1 then "" else $" at {witness.Wrong.Length} of {total} elements"
+            let relation = if equation.Relation = AtMost then "is not ≤" else "differs from"
+            $"  {equation.LeftName} {relation} {equation.RightName}{counted}"
+
+            let own =
+                witness.Calls
+                |> List.indexed
+                |> List.filter (fun (_, call) -> not call.ByOracle)
+
+            let wrongCall =
+                own
+                |> List.tryPick (fun (index, call) ->
+                    match judge subject case.Tier call with
+                    | _, [] -> None
+                    | expected, wrong -> Some(index, call, expected, wrong))
+
+            match wrongCall, own with
+            | Some(index, call, expected, wrong), _ ->
+                let which =
+                    if witness.Calls.Length = 1 then
+                        ""
+                    else
+                        $"   (call {index + 1} of {witness.Calls.Length})"
+
+                $"  {call.Shape}{which}"
+                yield! drawCall call expected wrong
+            | None, (_, call) :: _ ->
+                $"  {call.Shape}   (by itself, every call is within its bound)"
+                yield! drawn "X" (inputOf call)
+                yield! drawn "K" (kernelOf call)
+                yield! drawSides witness
+            | None, [] -> yield! drawSides witness
+        | Faulted(fault, call) ->
+            $"  {describe fault}"
+            $"  {call.Shape}"
+        | _ -> "  the shrunk case did not fail when it was judged again: the subject is not deterministic"
+        $"  replay \"{replay subject case}\""
+    ]
+
+/// The counterexample of a failure, line by line.
+let lines (law: Law) (subject: Subject) (failure: Run.Failure) : string list = ofVerdict law subject failure.Shrunk failure.Verdict

@@ -1,0 +1,153 @@
+/// The report that can be kept, compared and cited: conformance.json.
+module Conv.Properties.Json
+
+open System
+open System.IO
+open System.Reflection
+open System.Runtime.InteropServices
+open System.Text.Encodings.Web
+open System.Text.Json
+
+/// The version of the file's form.
+let format = 1
+
+/// "MUST", "SHOULD" or "MAY".
+let strength law =
+    match law.Strength with
+    | Must -> "MUST"
+    | Should -> "SHOULD"
+    | May -> "MAY"
+
+/// The kind in words: "model-based".
+let kind law =
+    match law.Kind with
+    | Postcondition -> "postcondition"
+    | Invariant -> "invariant"
+    | Metamorphic -> "metamorphic"
+    | Inductive -> "inductive"
+    | Compositional -> "compositional"
+    | ModelBased -> "model-based"
+    | KitLaw -> "kit law"
+
+/// The version of this assembly.
+let version =
+    match Assembly.GetExecutingAssembly().GetCustomAttribute<AssemblyInformationalVersionAttribute>() with
+    | null -> "unknown"
+    | attribute -> attribute.InformationalVersion.Split('+')[0]
+
+/// Writes the content beside the file and renames it: no reader sees half a report, and a failing run leaves the old one.
+let save (path: string) (content: Utf8JsonWriter -> unit) =
+    let beside = path + ".new"
+
+    do
+        use stream = File.Create beside
+
+        use writer =
+            new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping))
+
+        content writer
+
+    File.Move(beside, path, true)
+
+let private within (w: Utf8JsonWriter) (name: string) content =
+    w.WriteStartObject name
+    content ()
+    w.WriteEndObject()
+
+let private list (w: Utf8JsonWriter) (name: string) items write =
+    w.WriteStartArray name
+
+    for item in items do
+        w.WriteStartObject()
+        write item
+        w.WriteEndObject()
+
+    w.WriteEndArray()
+
+let private strings (w: Utf8JsonWriter) (name: string) (items: string seq) =
+    w.WriteStartArray name
+    Seq.iter (fun (item: string) -> w.WriteStringValue item) items
+    w.WriteEndArray()
+
+let private status (cell: Conclusion.Cell) =
+    match cell.Status with
+    | Conclusion.Held -> "holds", None
+    | Conclusion.Broken -> "broken", None
+    | Conclusion.Open reason -> "undecided", Some reason
+    | Conclusion.Inapplicable reason -> "not applicable", Some reason
+    | Conclusion.Refused -> "unsupported", Some "no problem of the law is one that the subject supports"
+
+let private cell (w: Utf8JsonWriter) (cell: Conclusion.Cell) =
+    let word, reason = status cell
+    w.WriteString("law", cell.Law.Id)
+    w.WriteString("subject", cell.Subject.Name)
+    w.WriteString("status", word)
+    reason |> Option.iter (fun r -> w.WriteString("reason", r))
+
+    list w "tiers" cell.Results (fun r ->
+        w.WriteString("tier", r.Tier.Name)
+        w.WriteNumber("cases", r.Cases)
+        w.WriteNumber("held", r.Held)
+        w.WriteNumber("comparisons", r.Elements)
+        w.WriteNumber("shapes", r.Shapes.Count)
+        w.WriteNumber("againstOracle", r.AgainstOracle)
+        w.WriteNumber("worstErrorOverBound", r.Ratio)
+        w.WriteString("casesDigest", $"{r.Digest:x16}")
+        w.WriteNumber("milliseconds", Math.Round(r.Milliseconds, 1))
+
+        within w "discards" (fun () ->
+            for KeyValue(why, many) in r.Discards do
+                w.WriteNumber(why, many)))
+
+    list w "failures" cell.Failures (fun f ->
+        w.WriteString("tier", f.Shrunk.Tier.Name)
+        w.WriteString("drawn", Figure.replay cell.Subject f.Drawn)
+        w.WriteString("replay", Figure.replay cell.Subject f.Shrunk)
+        w.WriteNumber("shrinks", f.Shrinks)
+        strings w "figure" (Figure.lines cell.Law cell.Subject f))
+
+/// Where and with what a report was made.
+let heading (options: Run.Options) (seconds: float) (w: Utf8JsonWriter) =
+    w.WriteNumber("format", format)
+    w.WriteString("tool", $"Conv {version}")
+    w.WriteString("specification", "0.1")
+    w.WriteString("date", DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'"))
+    w.WriteString("seed", $"0x{options.Seed:x}")
+    w.WriteNumber("casesPerLawAndTier", options.Cases)
+    w.WriteNumber("caseFormat", Case.format)
+    w.WriteNumber("seconds", Math.Round(seconds, 2))
+
+    within w "host" (fun () ->
+        w.WriteString("os", RuntimeInformation.OSDescription)
+        w.WriteString("architecture", string RuntimeInformation.ProcessArchitecture)
+        w.WriteString("runtime", RuntimeInformation.FrameworkDescription)
+        w.WriteNumber("threads", options.Threads))
+
+/// The whole of a run of `verify`.
+let conformance options (laws: Law list) (judged: Matrix.Judged list) seconds (w: Utf8JsonWriter) =
+    w.WriteStartObject()
+    heading options seconds w
+
+    list w "subjects" judged (fun (subject, verdict, _) ->
+        w.WriteString("name", subject.Name)
+
+        match verdict with
+        | Conclusion.Conforms -> w.WriteString("verdict", "conforms")
+        | Conclusion.Violates -> w.WriteString("verdict", "violates")
+        | Conclusion.Unsettled reasons ->
+            w.WriteString("verdict", "undecided")
+            strings w "reasons" reasons)
+
+    list w "laws" laws (fun law ->
+        w.WriteString("id", law.Id)
+        w.WriteNumber("group", law.Group)
+        w.WriteString("clause", law.Clause)
+        w.WriteString("strength", strength law)
+        w.WriteString("kind", kind law)
+        w.WriteString("domain", law.Domain)
+        w.WriteString("statement", law.Statement)
+        w.WriteString("source", law.Source)
+        w.WriteString("detects", law.Detects))
+
+    list w "results" (judged |> List.collect (fun (_, _, cells) -> cells)) (cell w)
+    w.WriteEndObject()

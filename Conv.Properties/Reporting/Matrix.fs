@@ -1,0 +1,121 @@
+/// The matrix of laws × subjects, the figures of each law, and the verdict.
+module Conv.Properties.Matrix
+
+open System
+open System.Globalization
+open Spectre.Console
+
+let private count (n: int64) = n.ToString("N0", CultureInfo.InvariantCulture)
+
+let private ratio (value: float) =
+    if value = 0.0 then
+        "0"
+    else
+        value.ToString("0.0000", CultureInfo.InvariantCulture)
+
+/// The mark of a cell, and its colour.
+let private mark (cell: Conclusion.Cell) =
+    match cell.Status with
+    | Conclusion.Held when cell.AgainstOracle = cell.Held -> "✓o", "green"
+    | Conclusion.Held -> "✓", "green"
+    | Conclusion.Broken when cell.Law.Strength = Must -> "✗", "red"
+    | Conclusion.Broken -> "(✗)", "yellow"
+    | Conclusion.Open _ -> "?", "yellow"
+    | Conclusion.Refused -> "u", "grey"
+    | Conclusion.Inapplicable _ -> "–", "grey"
+
+let private legend =
+    "✓ holds   ✓o holds against the oracle   ✗ broken   (✗) a broken SHOULD or MAY   ? undecided   u unsupported   – not applicable"
+
+/// Below this many columns the subjects are numbered, and named under the matrix.
+let private wideFrom = 116
+
+/// Prints the matrix.
+let print (laws: Law list) (subjects: Subject list) (cells: Conclusion.Cell list) =
+    let wide = Terminal.out.Profile.Width >= wideFrom && subjects.Length <= 10
+    let table = Table(Border = TableBorder.Simple)
+
+    let add right (title: string) =
+        let column = TableColumn(Markup.Escape(Terminal.show title))
+        column.NoWrap <- true
+        column.Padding <- Padding(0, 0, 1, 0)
+        column.Alignment <- if right then Justify.Right else Justify.Left
+        table.AddColumn column |> ignore<Table>
+
+    add false "law"
+
+    for at, subject in List.indexed subjects do
+        add
+            false
+            (if wide then
+                 subject.Name.Replace('-', '\n').Replace(':', '\n')
+             else
+                 string (at + 1))
+
+    List.iter
+        (add true)
+        (if wide then
+             [ "cases"; "discards"; "comparisons"; "worst\nerror/bound" ]
+         else
+             [ "cases"; "disc."; "compared"; "e/bound" ])
+
+    for law in laws do
+        let row = cells |> List.filter (fun c -> c.Law.Id = law.Id)
+        let results = row |> List.collect _.Results
+
+        [|
+            Markup.Escape law.Id
+            for cell in row do
+                let text, colour = mark cell
+                $"[{colour}]{Markup.Escape(Terminal.show text)}[/]"
+            count (results |> List.sumBy (fun r -> int64 r.Cases))
+            count (row |> List.sumBy (fun c -> int64 c.Discarded))
+            count (row |> List.sumBy _.Elements)
+            (if results |> List.exists (fun r -> r.Tier = Bounded) then
+                 ratio (results |> List.map _.Ratio |> List.max)
+             else
+                 "exact")
+        |]
+        |> table.AddRow
+        |> ignore<Table>
+
+    Terminal.out.Write table
+
+    if not wide then
+        for at, subject in List.indexed subjects do
+            Terminal.line $"  {at + 1}  {subject.Name}"
+
+    Terminal.line $"  {legend}"
+
+/// A subject with its verdict and its cells.
+type Judged = Subject * Conclusion.Verdict * Conclusion.Cell list
+
+/// The verdict on each subject, one line each.
+let verdicts (judged: Judged list) =
+    let width = judged |> List.map (fun (s, _, _) -> s.Name.Length) |> List.fold max 0
+
+    for subject, verdict, cells in judged do
+        let ids status =
+            [
+                for c in cells do
+                    if status c then
+                        c.Law.Id
+            ]
+
+        let held = ids (fun c -> c.Status = Conclusion.Held)
+        let warnings = ids (fun c -> c.Law.Strength <> Must && c.Status = Conclusion.Broken)
+
+        let warned =
+            if warnings.IsEmpty then
+                ""
+            else
+                "; warning: breaks " + String.Join(", ", warnings)
+
+        let colour, word, why =
+            match verdict with
+            | Conclusion.Conforms ->
+                "green", "conforms", $"{held.Length} of {cells.Length} laws hold, the others say nothing about it{warned}"
+            | Conclusion.Violates -> "red", "violates", String.Join(", ", ids (fun c -> c.Status = Conclusion.Broken))
+            | Conclusion.Unsettled reasons -> "yellow", "undecided", String.Join("; ", reasons)
+
+        Terminal.out.MarkupLine $"{Markup.Escape(subject.Name.PadRight width)}  [{colour}]{word}[/]: {Markup.Escape(Terminal.show why)}"
