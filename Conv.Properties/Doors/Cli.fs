@@ -200,7 +200,7 @@ let private verifyWorkload (options: Run.Options) (workload: Workload.Workload) 
             Layers.run options workload subjects (fun r -> step (Some $"{r.Layer.Name} {r.Subject.Name}")))
 
     let code = LayerReport.print workload subjects results quiet
-    let path = Path.Combine(folder, $"{workload.Name}.json")
+    let path = Path.Combine(folder, "conformance.json")
     Json.save path (LayerReport.json options workload results clock.Elapsed.TotalSeconds)
 
     if not quiet then
@@ -251,9 +251,8 @@ let private verify () =
     let report =
         Option<string>(
             "--report",
-            Description = "The folder that the report is written to.",
-            HelpName = "DIR",
-            DefaultValueFactory = fun _ -> "artifacts"
+            Description = "The folder that conformance.json is written to. [default: artifacts, or artifacts/NAME for a workload]",
+            HelpName = "DIR"
         )
 
     let workload =
@@ -299,15 +298,17 @@ let private verify () =
             |> Option.defaultValue [||]
             |> subjectsOf
 
+        let folder fallback = parsed.GetValue report |> Option.ofObj |> Option.defaultValue fallback |> reportFolder
+
         match parsed.GetValue workload |> Option.ofObj with
-        | None -> verifyLaws options chosen held (reportFolder (parsed.GetRequiredValue report)) (parsed.GetRequiredValue quiet)
+        | None -> verifyLaws options chosen held (folder "artifacts") (parsed.GetRequiredValue quiet)
         | Some name ->
             match Workload.tryFind name with
             | None ->
                 let known = Workload.all |> List.map _.Name |> String.concat ", "
                 usage $"there is no workload '{name}'; write one of {known}"
             | Some workload ->
-                verifyWorkload options workload held (reportFolder (parsed.GetRequiredValue report)) (parsed.GetRequiredValue quiet))
+                verifyWorkload options workload held (folder (Path.Combine("artifacts", workload.Name))) (parsed.GetRequiredValue quiet))
 
     command
 
@@ -476,7 +477,10 @@ let run (arguments: string[]) : int =
     let parsed = root.Parse arguments
 
     if parsed.Errors.Count > 0 then
-        Terminal.error $"{parsed.Errors[0].Message.TrimEnd('.')}; --help lists what there is"
+        // An unknown word explains the rest.
+        let messages = [ for error in parsed.Errors -> error.Message ]
+        let first = messages |> List.tryFind _.StartsWith("Unrecognized") |> Option.defaultValue messages.Head
+        Terminal.error $"{first.TrimEnd('.')}; --help lists what there is"
         2
     else
         try

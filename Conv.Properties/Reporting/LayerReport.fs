@@ -29,6 +29,16 @@ let private word verdict =
     | Undecided reason -> "undecided: " + reason
     | NotApplicable reason -> "not applicable: " + reason
 
+/// A layer as papers write it: 64×56×56 → 64, 3×3, stride 2, pad 1.
+let private brief (s: Conv.ConvShape) =
+    let pair name off (a: int) (b: int) =
+        if a = off && b = off then "" elif a = b then $", {name} {a}" else $", {name} {a}×{b}"
+
+    $"{s.InChannels}×{s.InHeight}×{s.InWidth} → {s.OutChannels}, {s.KernelHeight}×{s.KernelWidth}"
+    + pair "stride" 1 s.StrideHeight s.StrideWidth
+    + pair "pad" 0 s.PadTop s.PadLeft
+    + (if s.Groups = 1 then "" else $", groups {s.Groups}")
+
 let private law id = All.tryFind id |> Option.get
 
 /// Prints the table and the verdicts, and gives the exit code.
@@ -47,7 +57,7 @@ let print (workload: Workload.Workload) (subjects: Subject list) (results: Layer
 
             [|
                 Markup.Escape layer.Name
-                Markup.Escape(string layer.Shape)
+                Markup.Escape(Terminal.show (brief layer.Shape))
                 for r in row do
                     Terminal.show (mark r.Checksum + mark r.Sampled)
             |]
