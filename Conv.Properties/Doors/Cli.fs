@@ -3,11 +3,9 @@ module Conv.Properties.Cli
 
 open System
 open System.CommandLine
-open System.Diagnostics
 open System.Globalization
 open System.IO
 open System.IO.Enumeration
-open Spectre.Console
 open Conv
 
 /// What the user asked for cannot be done: one line, exit 2.
@@ -79,138 +77,6 @@ let private reportFolder (folder: string) =
         path
     with error ->
         usage $"cannot write to the report folder '{folder}': {error.Message}"
-
-// ---- progress
-
-/// Runs with a live bar where somebody watches, with plain lines where not, or silently. `work` is given what to call after each step.
-let private withProgress quiet (title: string) steps (work: (string option -> unit) -> 'a) : 'a =
-    if quiet then
-        work ignore
-    elif Terminal.watched then
-        let columns: ProgressColumn[] =
-            [|
-                SpinnerColumn()
-                TaskDescriptionColumn(Alignment = Justify.Left)
-                ProgressBarColumn()
-                PercentageColumn()
-                RemainingTimeColumn()
-            |]
-
-        Terminal.err
-            .Progress()
-            .AutoClear(true)
-            .Columns(columns)
-            .Start(fun context ->
-                let task = context.AddTask(Markup.Escape title, true, float (max 1 steps))
-
-                work (fun line ->
-                    line
-                    |> Option.iter (fun l -> task.Description <- Markup.Escape(Terminal.show l))
-
-                    task.Increment 1.0))
-    else
-        work (Option.iter (fun line -> Console.Error.WriteLine(Terminal.show line)))
-
-// ---- verify
-
-let private judged subjects (cells: Conclusion.Cell list) : Matrix.Judged list =
-    [
-        for subject in subjects do
-            let own = cells |> List.filter (fun c -> c.Subject.Name = subject.Name)
-            subject, Conclusion.ofSubject own, own
-    ]
-
-/// At most this many counterexamples are drawn; the report holds them all.
-let private figures = 12
-
-let private verifyLaws (options: Run.Options) laws subjects folder quiet =
-    let clock = Stopwatch.StartNew()
-    let jobs = Run.jobs options laws subjects
-
-    let left =
-        jobs
-        |> Array.countBy (fun (law, _, _) -> law.Id)
-        |> dict
-        |> Collections.Generic.Dictionary
-
-    let failed = Collections.Generic.Dictionary<string, int>()
-
-    let results =
-        withProgress quiet "holding to the laws" jobs.Length (fun step ->
-            Run.all options jobs (fun result ->
-                let id = result.Law.Id
-                left[id] <- left[id] - 1
-
-                let before =
-                    match failed.TryGetValue id with
-                    | true, n -> n
-                    | _ -> 0
-
-                failed[id] <- before + (if result.Failure.IsSome then 1 else 0)
-
-                if left[id] > 0 then step (if Terminal.watched then Some id else None)
-                elif failed[id] = 0 then step (Some $"{id}: no failure")
-                else step (Some $"{id}: {failed[id]} failures")))
-
-    let seconds = clock.Elapsed.TotalSeconds
-    let cells = Conclusion.matrix laws subjects results
-    let judged = judged subjects cells
-
-    if not quiet then
-        Matrix.print laws subjects cells
-
-    let failures =
-        [
-            for cell in cells do
-                for failure in cell.Failures -> cell, failure
-        ]
-
-    for cell, failure in List.truncate figures failures do
-        Terminal.line ""
-        Figure.lines cell.Law cell.Subject failure |> List.iter Terminal.line
-
-    if failures.Length > figures then
-        Terminal.line ""
-        Terminal.line $"… and {failures.Length - figures} more counterexamples in the report"
-
-    if not failures.IsEmpty then
-        Terminal.line ""
-
-    Matrix.verdicts judged
-    let total = results |> List.sumBy (fun r -> int64 r.Cases)
-    let path = Path.Combine(folder, "conformance.json")
-    Json.save path (Json.conformance options laws judged seconds)
-
-    if not quiet then
-        let inv = CultureInfo.InvariantCulture
-        let rate = (float total / seconds).ToString("N0", inv)
-
-        Terminal.line
-            $"""{total.ToString("N0", inv)} cases in {seconds.ToString("0.0", inv)} s, {rate} a second; report: {Path.GetRelativePath(Environment.CurrentDirectory, path)}"""
-
-    judged |> List.map (fun (_, verdict, _) -> verdict) |> Conclusion.exitCode
-
-let private verifyWorkload (options: Run.Options) (workload: Workload.Workload) (subjects: Subject list) folder quiet =
-    let clock = Stopwatch.StartNew()
-    let subjects = subjects |> List.filter (fun s -> s.Profile.Capabilities.Contains Forward)
-    let jobs = workload.Layers.Length * subjects.Length
-
-    let results =
-        withProgress quiet workload.Title jobs (fun step ->
-            Layers.run options workload subjects (fun r -> step (Some $"{r.Layer.Name} {r.Subject.Name}")))
-
-    let code = LayerReport.print workload subjects results quiet
-    let path = Path.Combine(folder, "conformance.json")
-    Json.save path (LayerReport.json options workload results clock.Elapsed.TotalSeconds)
-
-    if not quiet then
-        let inv = CultureInfo.InvariantCulture
-        let peak = (float (Process.GetCurrentProcess().PeakWorkingSet64) / 1048576.0).ToString("N0", inv)
-
-        Terminal.line
-            $"""{clock.Elapsed.TotalSeconds.ToString("0.0", inv)} s, {peak} MiB at most; report: {Path.GetRelativePath(Environment.CurrentDirectory, path)}"""
-
-    code
 
 let private verify () =
     let subjects =
@@ -298,17 +164,21 @@ let private verify () =
             |> Option.defaultValue [||]
             |> subjectsOf
 
-        let folder fallback = parsed.GetValue report |> Option.ofObj |> Option.defaultValue fallback |> reportFolder
+        let folder fallback =
+            parsed.GetValue report
+            |> Option.ofObj
+            |> Option.defaultValue fallback
+            |> reportFolder
 
         match parsed.GetValue workload |> Option.ofObj with
-        | None -> verifyLaws options chosen held (folder "artifacts") (parsed.GetRequiredValue quiet)
+        | None -> Verify.laws options chosen held (folder "artifacts") (parsed.GetRequiredValue quiet)
         | Some name ->
             match Workload.tryFind name with
             | None ->
                 let known = Workload.all |> List.map _.Name |> String.concat ", "
                 usage $"there is no workload '{name}'; write one of {known}"
             | Some workload ->
-                verifyWorkload options workload held (folder (Path.Combine("artifacts", workload.Name))) (parsed.GetRequiredValue quiet))
+                Verify.workload options workload held (folder (Path.Combine("artifacts", workload.Name))) (parsed.GetRequiredValue quiet))
 
     command
 
@@ -479,7 +349,12 @@ let run (arguments: string[]) : int =
     if parsed.Errors.Count > 0 then
         // An unknown word explains the rest.
         let messages = [ for error in parsed.Errors -> error.Message ]
-        let first = messages |> List.tryFind _.StartsWith("Unrecognized") |> Option.defaultValue messages.Head
+
+        let first =
+            messages
+            |> List.tryFind _.StartsWith("Unrecognized")
+            |> Option.defaultValue messages.Head
+
         Terminal.error $"{first.TrimEnd('.')}; --help lists what there is"
         2
     else

@@ -19,8 +19,7 @@ let private root =
 let private read (parts: string[]) = File.ReadAllText(Path.Combine(root, Path.Combine parts))
 
 [<Fact>]
-let ``docs/laws.md is what laws --markdown prints`` () =
-    Assert.Equal(LawTable.markdown All.laws, read [| "docs"; "laws.md" |])
+let ``docs/laws.md is what laws --markdown prints`` () = Assert.Equal(LawTable.markdown All.laws, read [| "docs"; "laws.md" |])
 
 [<Fact>]
 let ``the README's sample is the sample that the suite runs`` () =
@@ -34,7 +33,11 @@ let ``the top level is the design's`` () =
     let folders =
         Directory.GetDirectories root
         |> Array.map Path.GetFileName
-        |> Array.filter (fun name -> not ((string name).StartsWith '.') && name <> "artifacts" && name <> "TestResults" && name <> "BenchmarkDotNet.Artifacts")
+        |> Array.filter (fun name ->
+            not ((string name).StartsWith '.')
+            && name <> "artifacts"
+            && name <> "TestResults"
+            && name <> "BenchmarkDotNet.Artifacts")
         |> Array.sort
 
     Assert.Equal<string[]>([| "Conv.Bench"; "Conv.Core"; "Conv.Properties"; "docs" |], Array.map string folders)

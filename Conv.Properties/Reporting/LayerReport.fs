@@ -32,7 +32,9 @@ let private word verdict =
 /// A layer as papers write it: 64×56×56 → 64, 3×3, stride 2, pad 1.
 let private brief (s: Conv.ConvShape) =
     let pair name off (a: int) (b: int) =
-        if a = off && b = off then "" elif a = b then $", {name} {a}" else $", {name} {a}×{b}"
+        if a = off && b = off then ""
+        elif a = b then $", {name} {a}"
+        else $", {name} {a}×{b}"
 
     $"{s.InChannels}×{s.InHeight}×{s.InWidth} → {s.OutChannels}, {s.KernelHeight}×{s.KernelWidth}"
     + pair "stride" 1 s.StrideHeight s.StrideWidth
