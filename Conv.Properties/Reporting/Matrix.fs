@@ -114,7 +114,8 @@ let verdicts (judged: Judged list) =
         let colour, word, why =
             match verdict with
             | Conclusion.Conforms ->
-                "green", "conforms", $"{held.Length} of {cells.Length} laws hold, the others say nothing about it{warned}"
+                let rest = if held.Length = cells.Length then "" else ", the others say nothing about it"
+                "green", "conforms", $"{held.Length} of {cells.Length} laws hold{rest}{warned}"
             | Conclusion.Violates -> "red", "violates", String.Join(", ", ids (fun c -> c.Status = Conclusion.Broken))
             | Conclusion.Unsettled reasons -> "yellow", "undecided", String.Join("; ", reasons)
 
