@@ -90,8 +90,9 @@ let ofCall (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[])
 
 let private lowestBits (data: float[]) = data |> Array.map (fun value -> Values.grid [| value |])
 
-/// Whether every partial sum of every output is representable in the given number of bits, in any order: docs/bounds.md, lemma 3.
-let isExactSum bits lowest (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
+/// Whether every partial sum of every output is representable in the given number of bits, on grids from 2^lowest on and up to the
+/// greatest finite number, in any order: docs/bounds.md, lemma 3.
+let isExactSum bits lowest greatest (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
     let limit = Math.ScaleB(1.0, bits)
     let grids = Values.grid x, Values.grid k, Values.grid bias
 
@@ -108,7 +109,11 @@ let isExactSum bits lowest (s: ConvShape) (x: float[]) (k: float[]) (bias: float
         true
     elif Double.IsInfinity most then
         false
-    elif everywhere >= lowest && most <= limit * Math.ScaleB(1.0, everywhere) then
+    elif
+        everywhere >= lowest
+        && most <= limit * Math.ScaleB(1.0, everywhere)
+        && most <= greatest
+    then
         true
     else
         let sums = absoluteSum s x k bias
@@ -118,7 +123,9 @@ let isExactSum bits lowest (s: ConvShape) (x: float[]) (k: float[]) (bias: float
         sums
         |> Array.mapi (fun at sum ->
             let grid = min products[at] (Values.grid [| bias at |])
-            grid = Int32.MaxValue || grid >= lowest && sum <= limit * Math.ScaleB(1.0, grid))
+
+            grid = Int32.MaxValue
+            || grid >= lowest && sum <= limit * Math.ScaleB(1.0, grid) && sum <= greatest)
         |> Array.forall id
 
 /// Whether a correct subject of this arithmetic gives exactly the definition's result on these operands. For Opaque the certificate of
@@ -126,11 +133,11 @@ let isExactSum bits lowest (s: ConvShape) (x: float[]) (k: float[]) (bias: float
 let isExact (arithmetic: Arithmetic) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
     match arithmetic with
     | :? Bilinear as algorithm -> (BilinearProgram.Of algorithm).IsExact(s, x, k, bias)
-    | _ -> isExactSum 24 -149 s x k bias
+    | _ -> isExactSum 24 -149 largest s x k bias
 
 /// The oracle's own error in double.
 let ofOracle (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : Error =
-    if isExactSum 53 -1074 s x k bias then
+    if isExactSum 53 -1074 Double.MaxValue s x k bias then
         Zero
     else
         let factor = gammaDouble (s.TermsPerOutput + 1L) * inflation
