@@ -145,7 +145,14 @@ module Fill =
 
         let seed () =
             let text = need "seed"
-            let ok, value = UInt64.TryParse(text.Replace("0x", ""), NumberStyles.HexNumber, inv)
+
+            let digits =
+                if text.StartsWith("0x", StringComparison.Ordinal) then
+                    text.Substring 2
+                else
+                    text
+
+            let ok, value = UInt64.TryParse(digits, NumberStyles.AllowHexSpecifier, inv)
             if ok then value else bad text
 
         match need "fill" with
@@ -192,7 +199,10 @@ module Fill =
 
             match numbers with
             | [| inputMax; kernelMax; step; biasMax; inputExponent; kernelExponent; every |] when
-                inputMax >= 0 && kernelMax >= 0 && biasMax >= 0 && every >= 1
+                // More than 24 bits is no float32 integer, and the exponents are those of float32.
+                List.forall (fun most -> most >= 0 && most <= (1 <<< 24)) [ inputMax; kernelMax; biasMax ]
+                && List.forall (fun exponent -> abs exponent <= 149) [ inputExponent; kernelExponent ]
+                && every >= 1
                 ->
                 Drawn(
                     Lattice
