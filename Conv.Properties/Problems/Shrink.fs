@@ -108,7 +108,7 @@ let private values (case: Case) : Case list =
         // Whole stretches go first, then single elements.
         let without =
             [
-                let mutable length = count / 2
+                let mutable length = max 1 (count / 2)
 
                 while length >= 1 do
                     for start in 0..length .. count - 1 do
