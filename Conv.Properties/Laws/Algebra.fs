@@ -404,9 +404,11 @@ let private monotone =
             | :? AnyOrder when trial.Profile.Traits.Deterministic -> ()
             | _ -> Law.inapplicable "only a fixed tree of rounded +, × and FMA is monotone"
 
-            // X from −1 to 1, X' larger by up to 2: both signs.
+            // X from −1 to 1, X' larger by up to 2: both signs. Drawn once: each reading of a trial's tensor draws all of it.
+            let drawn = trial.X
+
             let x =
-                Approx.init (Approx.dims trial.X) (fun n c h w -> float (float32 (2.0 * trial.X.Value[n, c, h, w] - 1.0)))
+                Approx.init (Approx.dims drawn) (fun n c h w -> float (float32 (2.0 * drawn.Value[n, c, h, w] - 1.0)))
 
             let x' =
                 { x with
