@@ -4,7 +4,11 @@ module Conv.Properties.Registry
 open System
 
 /// Names that stand for several subjects, and what they stand for.
-let groups = [ "ours", "the catalogue and the kit's formulas", Ours.all ]
+let groups =
+    [
+        "ours", "the catalogue and the kit's formulas", Ours.all
+        "variants", "correct convolutions that sum differently", Variants.all
+    ]
 
 /// All subjects by name.
 let subjects = groups |> List.collect (fun (_, _, members) -> members)
