@@ -1,0 +1,109 @@
+/// The command line by its exit codes and its report.
+module Conv.Properties.CliTests
+
+open System
+open System.IO
+open System.Text.Json
+open Xunit
+open Conv
+
+let private folder () = Directory.CreateTempSubdirectory("conv-").FullName
+
+let private verify (arguments: string list) =
+    let report = folder ()
+    let code = Cli.run [| "verify"; yield! arguments; "--quiet"; "--report"; report |]
+    let path = Path.Combine(report, "conformance.json")
+    let text = if File.Exists path then File.ReadAllText path else ""
+    Assert.Empty(Directory.GetFiles(report, "*.new"))
+    Directory.Delete(report, true)
+    code, text
+
+let private digests (text: string) =
+    [
+        for result in JsonDocument.Parse(text).RootElement.GetProperty("results").EnumerateArray() do
+            for tier in result.GetProperty("tiers").EnumerateArray() do
+                let text (name: string) = (result.GetProperty name).GetString()
+                $"""{text "law"}/{text "subject"}/{tier.GetProperty("tier").GetString()}""", tier.GetProperty("casesDigest").GetString()
+    ]
+    |> Map.ofList
+
+[<Fact>]
+let ``what conforms exits with 0 and reports it`` () =
+    let code, text = verify [ "im2col"; "--laws"; "MODEL-*,CHANNEL-*"; "--cases"; "20" ]
+    Assert.Equal(0, code)
+    let report = JsonDocument.Parse(text).RootElement
+    let subject = report.GetProperty("subjects")[0]
+    Assert.Equal("conforms", subject.GetProperty("verdict").GetString())
+    Assert.Equal(4, report.GetProperty("laws").GetArrayLength())
+    Assert.Equal(4, report.GetProperty("results").GetArrayLength())
+
+    for result in report.GetProperty("results").EnumerateArray() do
+        Assert.Equal("holds", result.GetProperty("status").GetString())
+
+        for tier in result.GetProperty("tiers").EnumerateArray() do
+            Assert.True(tier.GetProperty("comparisons").GetInt64() > 0L)
+
+[<Theory>]
+[<InlineData("verify", "nobody")>]
+[<InlineData("verify", "--laws", "NO-SUCH-LAW")>]
+[<InlineData("verify", "--laws", "MODEL-EXACT,NO-SUCH-LAW")>]
+[<InlineData("verify", "--cases", "0")>]
+[<InlineData("verify", "--cases", "many")>]
+[<InlineData("verify", "--seed", "-1")>]
+[<InlineData("verify", "--tier", "both")>]
+[<InlineData("verify", "--threads", "0")>]
+[<InlineData("verify", "--workload", "lenet")>]
+[<InlineData("verify", "--no-such-option")>]
+[<InlineData("replay", "subject=loop law=MODEL-EXACT")>]
+[<InlineData("replay", "nonsense")>]
+[<InlineData("cases", "NO-SUCH-LAW")>]
+[<InlineData("workloads", "lenet")>]
+[<InlineData("frobnicate")>]
+let ``bad usage exits with 2`` ([<ParamArray>] arguments: string[]) = Assert.Equal(2, Cli.run arguments)
+
+[<Fact>]
+let ``too few cases settle nothing`` () = Assert.Equal(4, fst (verify [ "loop"; "--laws"; "MODEL-EXACT"; "--cases"; "3" ]))
+
+[<Fact>]
+let ``a subject that supports nothing exits with 4`` () =
+    let nothing =
+        Subject.forward "nothing" { Ours.convShape.Profile with Supports = fun _ -> false } (fun _ _ _ _ -> [||])
+
+    let report = folder ()
+    let options = { Run.defaults with Cases = 15 }
+    Assert.Equal(4, Verify.laws options All.laws [ nothing ] report true)
+    Directory.Delete(report, true)
+
+[<Fact>]
+let ``the cases do not depend on threads, on the other laws, or on the subjects beside`` () =
+    let cases = [ "--cases"; "12"; "--seed"; "0x2a" ]
+
+    let _, one =
+        verify (
+            [ "loop"; "winograd-f4x3"; "--laws"; "FLIP,MODEL-*,ODD"; "--threads"; "1" ]
+            @ cases
+        )
+
+    let _, two = verify ([ "winograd-f4x3"; "--laws"; "ODD,MODEL-BOUND"; "--threads"; "2" ] @ cases)
+    let one, two = digests one, digests two
+    Assert.Equal(3, two.Count)
+
+    for KeyValue(key, digest) in two do
+        Assert.Equal(digest, one[key])
+
+[<Fact>]
+let ``a replayed line gives the verdict that it gave`` () =
+    let law = All.laws |> List.find (fun l -> l.Id = "FLIP")
+    let line = Figure.replay Ours.all.Head (Address.case 0UL law Ours.all.Head.Profile Exact 3)
+    Assert.Equal(0, Cli.run [| "replay"; line |])
+    // Pointwise supports no part of a 3×3 problem.
+    Assert.Equal(
+        4,
+        Cli.run
+            [|
+                "replay"
+                "law=FLIP tier=exact c=1 h=4 w=5 o=1 kh=3 kw=3 fill=lattice:3,3,1,0,0,0,1 seed=0x1"
+                "--subject"
+                "pointwise"
+            |]
+    )
