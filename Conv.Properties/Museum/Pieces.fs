@@ -1,0 +1,13 @@
+/// The museum: convolutions that were wrong, to hold the laws to what they say they detect. Adding a piece: one value in one list.
+module Conv.Properties.Museum
+
+let all: Piece list = WindowPieces.all @ ChannelPieces.all @ AlgorithmPieces.all @ NumberPieces.all
+
+do
+    match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
+    | Some(id, _) -> invalidOp $"Two pieces are called {id}."
+    | None -> ()
+
+let tryFind (id: string) =
+    all
+    |> List.tryFind (fun piece -> System.String.Equals(piece.Id, id, System.StringComparison.OrdinalIgnoreCase))

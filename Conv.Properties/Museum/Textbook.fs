@@ -1,0 +1,127 @@
+/// A direct convolution in float32, taken apart into organs: each is one factor of the definition, and each can be replaced by what a
+/// real implementation got wrong. With the honest organs it is the definition.
+module Conv.Properties.Textbook
+
+open System
+open Conv
+
+/// One call: X as N×C×H×W, K as O×C/G×K_h×K_w, b of O numbers or empty; all dense and row-major.
+[<NoEquality; NoComparison>]
+type Problem = { Shape: ConvShape; Input: float32[]; Kernel: float32[]; Bias: float32[] }
+
+/// Where an output stands.
+[<Struct>]
+type Place = { N: int; O: int; I: int; J: int }
+
+/// One term of its sum.
+[<Struct>]
+type Tap = { C: int; U: int; V: int }
+
+/// The factors of y[n,o,i,j] = b[o] + Σ_{c,u,v} k[o,c,u,v] · x[n, channel, row, column].
+[<NoEquality; NoComparison>]
+type Organs =
+    {
+        /// Raises where a problem is refused.
+        Accept: ConvShape -> unit
+        /// Whether an output is computed at all.
+        Computes: ConvShape -> Place -> bool
+        /// What its sum starts from.
+        Start: Problem -> Place -> float32
+        /// Whether a term takes part in the sum.
+        Counts: ConvShape -> Tap -> bool
+        /// The channel of X that channel c of the kernel meets.
+        InputChannel: ConvShape -> Place -> int -> int
+        /// The row of X that row u of the kernel meets.
+        InputRow: ConvShape -> Place -> int -> int
+        /// The column of X that column v of the kernel meets.
+        InputColumn: ConvShape -> Place -> int -> int
+        /// x at a channel, row and column of the output's own image; also outside the image: the padding rule.
+        ReadInput: Problem -> Place -> int -> int -> int -> float32
+        ReadKernel: Problem -> Place -> Tap -> float32
+        /// The sum with one product more.
+        Accumulate: ConvShape -> Tap -> float32 -> float32 -> float32 -> float32
+        ReadBias: Problem -> Place -> float32
+        /// The output from its sum: the epilogue.
+        Finish: ConvShape -> Place -> float32 -> float32
+        /// Where the output is stored.
+        OutputIndex: ConvShape -> Place -> int
+    }
+
+/// The flat index of x[n,c,h,w], wherever it points.
+let inputIndex (s: ConvShape) n c h w = ((n * s.InChannels + c) * s.InHeight + h) * s.InWidth + w
+
+/// The flat index of k[o,c,u,v].
+let kernelIndex (s: ConvShape) o c u v = ((o * s.InChannelsPerGroup + c) * s.KernelHeight + u) * s.KernelWidth + v
+
+let honest =
+    {
+        Accept = ignore
+        Computes = fun _ _ -> true
+        Start = fun _ _ -> 0f
+        Counts = fun _ _ -> true
+        InputChannel = fun s at c -> at.O / s.OutChannelsPerGroup * s.InChannelsPerGroup + c
+        InputRow = fun s at u -> at.I * s.StrideHeight + u * s.DilationHeight - s.PadTop
+        InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+        ReadInput =
+            fun p at c h w ->
+                let s = p.Shape
+
+                if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                    p.Input[inputIndex s at.N c h w]
+                else
+                    0f
+        ReadKernel = fun p at tap -> p.Kernel[kernelIndex p.Shape at.O tap.C tap.U tap.V]
+        Accumulate = fun _ _ sum x k -> sum + x * k
+        ReadBias = fun p at -> if p.Bias.Length = 0 then 0f else p.Bias[at.O]
+        Finish = fun _ _ y -> y
+        OutputIndex = fun s at -> ((at.N * s.OutChannels + at.O) * s.OutHeight + at.I) * s.OutWidth + at.J
+    }
+
+/// Σ x·k of one output, without its bias.
+let sum (organs: Organs) (p: Problem) (at: Place) =
+    let s = p.Shape
+    let mutable sum = organs.Start p at
+
+    for c in 0 .. s.InChannelsPerGroup - 1 do
+        let channel = organs.InputChannel s at c
+
+        for u in 0 .. s.KernelHeight - 1 do
+            let h = organs.InputRow s at u
+
+            for v in 0 .. s.KernelWidth - 1 do
+                let tap = { C = c; U = u; V = v }
+
+                if organs.Counts s tap then
+                    let x = organs.ReadInput p at channel h (organs.InputColumn s at v)
+                    sum <- organs.Accumulate s tap sum x (organs.ReadKernel p at tap)
+
+    sum
+
+let private run (organs: Organs) (p: Problem) =
+    let s = p.Shape
+    organs.Accept s
+    // What is never written stays NaN.
+    let output = Array.create (int s.OutputLength) Single.NaN
+
+    for n in 0 .. s.Batch - 1 do
+        for o in 0 .. s.OutChannels - 1 do
+            for i in 0 .. s.OutHeight - 1 do
+                for j in 0 .. s.OutWidth - 1 do
+                    let at = { N = n; O = o; I = i; J = j }
+
+                    if organs.Computes s at then
+                        output[organs.OutputIndex s at] <- organs.Finish s at (sum organs p at + organs.ReadBias p at)
+
+    output
+
+/// A subject that declares what the honest organs keep: any order of summation, every shape, gradual underflow.
+let subject name (organs: Organs) =
+    let profile =
+        {
+            Supports = fun _ -> true
+            ArithmeticOf = fun _ -> AnyOrder()
+            Traits = Traits.Default
+            Capabilities = Set.empty
+        }
+
+    Subject.forward name profile (fun shape x k b -> run organs { Shape = shape; Input = x; Kernel = k; Bias = b })
