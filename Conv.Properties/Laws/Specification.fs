@@ -35,6 +35,8 @@ let private figure outputs (trial: Trial) (s: ConvShape) =
         ]
         |> List.reduce (+)
 
+let private figureShape = ConvShape(1, 2, 3, 3, 3, 2, 2)
+
 let private figureLaw =
     let law =
         Law.equations
@@ -45,12 +47,14 @@ let private figureLaw =
             { Law.terms "DEF-1" d2l "a wrong reading of the definition" with
                 Domain = "any arithmetic with a grid or a bound"
                 Relates = false
+                // Its tensors are printed numbers: a smaller shape is no figure.
+                Project = fun s -> if s = figureShape then ValueSome s else ValueNone
             }
             (fun trial ->
                 [
                     for expected in [ oneFigure; threeFigures ] do
                         let outputs = expected.Length / 4
-                        let shape = trial.Shape.With(outChannels = outputs)
+                        let shape = figureShape.With(outChannels = outputs)
 
                         figure outputs trial shape
                         =~= Approx.exact (Values.ofArray (1, outputs, 2, 2) expected)
@@ -65,7 +69,7 @@ let private figureLaw =
                     {
                         Law = "FIGURE"
                         Tier = tier
-                        Problem = ConvShape(1, 2, 3, 3, 3, 2, 2)
+                        Problem = figureShape
                         Args = []
                         Fill = Explicit []
                     }
