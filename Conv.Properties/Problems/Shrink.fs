@@ -87,6 +87,11 @@ let private list (case: Case) : Case list =
         let input = s.Batch, s.InChannels, s.InHeight, s.InWidth
         let kernel = s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth
 
+        // A law may draw its second kernel larger than the first (COMPOSE: up to 3×3, from the first one's outputs): what it does not
+        // read is dropped again.
+        let kernel2 =
+            max 3 s.OutChannels, max s.InChannelsPerGroup (min 5 s.OutChannels), max 3 s.KernelHeight, max 3 s.KernelWidth
+
         [
             { case with
                 Fill =
@@ -95,7 +100,7 @@ let private list (case: Case) : Case list =
                         @ elements Role.Kernel kernel
                         @ elements Role.Bias (s.OutChannels, 1, 1, 1)
                         @ elements Role.Input2 input
-                        @ elements Role.Kernel2 kernel
+                        @ elements Role.Kernel2 kernel2
                     )
             }
         ]
@@ -143,7 +148,11 @@ let cases (project: ConvShape -> ConvShape voption) (case: Case) : Case seq =
             | ValueNone -> ()
 
         for at, raw in List.indexed case.Args do
-            for less in smaller 0 raw do
+            // A choice is a remainder, often of a few: halving alone may never meet the one that fails.
+            for less in
+                [ 0; 1; 2; 3 ] @ smaller 0 raw
+                |> List.distinct
+                |> List.filter (fun less -> less < raw) do
                 yield { case with Args = List.updateAt at less case.Args }
 
         yield! list case
