@@ -30,7 +30,7 @@ let private tiles =
             "apache/tvm"
             "7090"
             "Winograd was wrong on images that are not square: the tiles across were taken for the tiles down."
-            []
+            [ "PERMUTE-OUT"; "STRIDE-SUBSAMPLE" ]
 
         { honest with
             Computes = fun s _ -> not (winograd s && s.OutHeight % 4 = 0 && s.OutWidth % 4 = 0)
@@ -41,7 +41,7 @@ let private tiles =
             "Tencent/ncnn"
             "e9c890ad8"
             "Where there was no border to cut off, Winograd's result never reached the output."
-            []
+            [ "OUT-STACK"; "MODEL-EXACT" ]
 
         { honest with
             Computes = fun s at -> not (winograd s) || at.I < s.OutHeight / 4 * 4 && at.J < s.OutWidth / 4 * 4
@@ -52,7 +52,7 @@ let private tiles =
             "ml-explore/mlx"
             "71de73a66"
             "A fused Winograd path was wrong and was reverted; here it counts whole tiles only."
-            []
+            [ "PERMUTE-OUT"; "STRIDE-SUBSAMPLE"; "MODEL-EXACT" ]
 
         { honest with
             InputChannel = fun s at c -> if winograd s then c else honest.InputChannel s at c
@@ -63,7 +63,7 @@ let private tiles =
             "ROCm/MIOpen"
             "8e9069132"
             "The test of whether Winograd applies was inverted for groups, whose offset it does not know."
-            []
+            [ "STRIDE-SUBSAMPLE"; "DILATE-PHASE"; "MODEL-EXACT" ]
 
         { honest with
             InputRow = fun s at u -> if dense3x3 s then at.I + u - s.PadTop else honest.InputRow s at u
@@ -74,10 +74,16 @@ let private tiles =
             "Maratyszcza/NNPACK"
             "cd0b3e4"
             "The automatic choice took Winograd for strided problems too."
-            []
+            [ "KERNEL-ZEROBORDER"; "SHIFT"; "STRIDE-SUBSAMPLE" ]
 
         { honest with Counts = fun _ t -> t.U < 3 && t.V < 3 }
-        |> Piece.ofOrgans h "m164-three-taps-assumed" "apache/tvm" "PR 4276" "The Winograd schedule took every kernel for 3×3." []
+        |> Piece.ofOrgans
+            h
+            "m164-three-taps-assumed"
+            "apache/tvm"
+            "PR 4276"
+            "The Winograd schedule took every kernel for 3×3."
+            [ "KERNEL-ZEROBORDER"; "DILATE-ZEROSTUFF" ]
 
         { honest with
             InputRow =
@@ -93,7 +99,7 @@ let private tiles =
             "adam-dziedzic/winograd"
             "1"
             "The tiles of F(4,3) advanced by two, which is right for F(2,3)."
-            []
+            [ "STRIDE-SUBSAMPLE"; "DILATE-PHASE"; "MODEL-EXACT" ]
     ]
 
 let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
@@ -116,7 +122,7 @@ let private packing =
             "oneapi-src/oneDNN"
             "ef9993c254"
             "A 1×1 convolution whose output is as large as its input went to GEMM directly, whatever its stride and padding."
-            []
+            [ "PAD-EXPLICIT" ]
 
         { honest with
             InputColumn =
@@ -126,7 +132,13 @@ let private packing =
                     else
                         honest.InputColumn s at v
         }
-        |> Piece.ofOrgans i "m089-width-one" "alibaba/MNN" "361bbc90d" "The path for a width of one ignored the horizontal padding." []
+        |> Piece.ofOrgans
+            i
+            "m089-width-one"
+            "alibaba/MNN"
+            "361bbc90d"
+            "The path for a width of one ignored the horizontal padding."
+            [ "POINTWISE-MATMUL"; "TRAILING-UNUSED"; "KERNEL-ZEROBORDER" ]
 
         { honest with
             Accumulate = fun s t sum x k -> if lastTap s t then sum * x + k else sum + x * k
@@ -137,7 +149,7 @@ let private packing =
             "google/XNNPACK"
             "cc81b21ef5"
             "A multiply-add was called with its operands in the wrong order, as sum·a + b."
-            []
+            [ "POINTWISE-MATMUL"; "MONOTONE"; "FIGURE" ]
 
         { honest with
             OutputIndex = fun s at -> ((at.O * s.Batch + at.N) * s.OutHeight + at.I) * s.OutWidth + at.J
@@ -148,7 +160,7 @@ let private packing =
             "ggml-org/ggml"
             "25cc1d5d"
             "The product of several images, channels first, was reshaped as images first."
-            []
+            [ "POINTWISE-MATMUL"; "BATCH-CONCAT"; "OUT-STACK" ]
 
         { honest with
             OutputIndex =
@@ -162,10 +174,16 @@ let private packing =
             "huggingface/candle"
             "4f18180fc"
             "The product, channels last, was reshaped without the permutation to channels first."
-            []
+            [ "POINTWISE-MATMUL"; "FIGURE"; "OUT-STACK" ]
 
         { honest with Computes = fun _ at -> at.N = 0 }
-        |> Piece.ofOrgans i "m099-first-image-only" "ggml-org/ggml" "13e2fa69" "The batch dimension was ignored." []
+        |> Piece.ofOrgans
+            i
+            "m099-first-image-only"
+            "ggml-org/ggml"
+            "13e2fa69"
+            "The batch dimension was ignored."
+            [ "POINTWISE-MATMUL"; "MONOTONE"; "SCALE-POW2" ]
 
         { honest with
             ReadKernel =
@@ -181,7 +199,7 @@ let private packing =
             "Tencent/ncnn"
             "eced9c81c"
             "A kernel that expects packed weights was given the raw ones; here they are transposed where the matrix is square."
-            []
+            [ "POINTWISE-MATMUL"; "OUT-STACK"; "BATCH-AS-GROUPS" ]
 
         { honest with
             InputChannel = fun s at c -> honest.InputChannel s at (if s.OutHeight = 1 then c % 8 else c)
@@ -192,7 +210,7 @@ let private packing =
             "google/XNNPACK"
             "7a161070f3"
             "With a single output row the wrong pointer advanced, and the first block of channels was read again."
-            []
+            [ "CHANNEL-SUM"; "SHIFT"; "GROUP-BLOCKDIAG" ]
 
         { honest with
             Start = fun p at -> if at.O % 2 = 1 then sum honest p { at with O = at.O - 1 } else 0f
@@ -203,7 +221,7 @@ let private packing =
             "google/XNNPACK"
             "e7e001f2a8"
             "The second accumulator was continued from the first."
-            []
+            [ "POINTWISE-MATMUL"; "FIGURE"; "OUT-STACK" ]
     ]
 
 let private memory =
@@ -224,7 +242,7 @@ let private memory =
             "FluxML/NNlib.jl"
             "44"
             "The padding in the buffer of a dilated convolution was never written; here it holds what the buffer held before."
-            []
+            [ "PAD-EXPLICIT"; "BATCH-CONCAT"; "TRAILING-UNUSED" ]
 
         { honest with Start = fun p _ -> if pointwise p.Shape then Single.NaN else 0f }
         |> Piece.ofOrgans
@@ -233,7 +251,7 @@ let private memory =
             "ARM-software/ComputeLibrary"
             "PR 395"
             "The GEMM of a 1×1 convolution added to an output that nobody had cleared."
-            []
+            [ "PAD-EXPLICIT"; "MONOTONE"; "SCALE-POW2" ]
     ]
 
 let private layout =
@@ -254,7 +272,7 @@ let private layout =
             "huggingface/candle"
             "bf9e950cd"
             "The layout was told from the sizes, and where C = H = W it was the wrong one."
-            []
+            [ "SCALE-POW2"; "SHIFT" ]
 
         { honest with
             ReadInput =
@@ -266,7 +284,12 @@ let private layout =
                     else
                         0f
         }
-        |> Piece.slip k "s16-pitch-of-the-height" 16 "The rows of the input are as far apart as the image is high." []
+        |> Piece.slip
+            k
+            "s16-pitch-of-the-height"
+            16
+            "The rows of the input are as far apart as the image is high."
+            [ "TRANSPOSE-HW"; "BATCH-CONCAT"; "SHIFT" ]
     ]
 
 let all = tiles @ packing @ memory @ layout

@@ -17,7 +17,7 @@ let private groups =
             "oneapi-src/oneDNN"
             "53d6f65030"
             "The path for three channels a group, written for the first layer, dropped the offset of the group."
-            []
+            [ "GROUP-CONCAT"; "BATCH-AS-GROUPS"; "GROUP-BLOCKDIAG" ]
 
         { honest with
             ReadKernel = fun p at t -> p.Kernel[kernelIndex p.Shape (at.O % p.Shape.OutChannelsPerGroup) t.C t.U t.V]
@@ -28,7 +28,7 @@ let private groups =
             "oneapi-src/oneDNN"
             "81748d8418"
             "The offset of the weights lacked the term of the group."
-            []
+            [ "GROUP-CONCAT"; "GROUP-BLOCKDIAG" ]
 
         { honest with
             InputChannel = fun s at c -> at.O % s.Groups * s.InChannelsPerGroup + c
@@ -39,7 +39,7 @@ let private groups =
             "pytorch/pytorch"
             "19912"
             "The group of an output channel was its remainder by the number of groups, not its quotient."
-            []
+            [ "GROUP-CONCAT"; "OUT-STACK"; "BATCH-AS-GROUPS" ]
 
         { honest with
             InputChannel =
@@ -55,7 +55,7 @@ let private groups =
             "apache/tvm"
             "PR 3264"
             "Depthwise with a channel multiplier took input channel o mod C."
-            []
+            [ "GROUP-CONCAT"; "OUT-STACK"; "BATCH-AS-GROUPS" ]
     ]
 
 let private ofBias (p: Problem) o = if p.Bias.Length = 0 then 0f else p.Bias[o % p.Bias.Length]
@@ -76,10 +76,16 @@ let private bias =
             "oneapi-src/oneDNN"
             "7c2ac4eadb"
             "The bias of the last, partial block of output channels was never copied."
-            []
+            [ "BIAS-ADDS"; "PERMUTE-OUT"; "ZERO-INPUT" ]
 
         { honest with ReadBias = fun p at -> ofBias p at.J }
-        |> Piece.ofOrgans f "m072-bias-by-column" "tensorflow/tfjs" "2aea792ba" "The bias was broadcast over the last axis, the columns." []
+        |> Piece.ofOrgans
+            f
+            "m072-bias-by-column"
+            "tensorflow/tfjs"
+            "2aea792ba"
+            "The bias was broadcast over the last axis, the columns."
+            [ "BIAS-ADDS"; "PERMUTE-OUT"; "ZERO-INPUT" ]
 
         { honest with ReadBias = fun p at -> ofBias p (at.O / 4) }
         |> Piece.ofOrgans
@@ -88,10 +94,16 @@ let private bias =
             "Tencent/ncnn"
             "7a1e015d7"
             "The number of a block of four channels served as the number of a channel."
-            []
+            [ "BIAS-ADDS"; "PERMUTE-OUT"; "ZERO-INPUT" ]
 
         { honest with ReadBias = fun p at -> 2f * ofBias p at.O }
-        |> Piece.ofOrgans f "m143-bias-twice" "pytorch/pytorch" "48514" "The bias was added in the sum and again in the epilogue." []
+        |> Piece.ofOrgans
+            f
+            "m143-bias-twice"
+            "pytorch/pytorch"
+            "48514"
+            "The bias was added in the sum and again in the epilogue."
+            [ "BIAS-ADDS"; "ZERO-INPUT"; "ZERO-KERNEL" ]
 
         { honest with ReadBias = fun _ _ -> 0f }
         |> Piece.ofOrgans
@@ -100,17 +112,27 @@ let private bias =
             "opencv/opencv"
             "PR 23354"
             "Fusing the convolution with an addition dropped its bias."
-            []
+            [ "BIAS-ADDS"; "ZERO-INPUT"; "ZERO-KERNEL" ]
 
         { honest with
             ReadBias = fun p at -> float32 p.Shape.InChannelsPerGroup * ofBias p at.O
         }
-        |> Piece.slip f "s34-bias-per-input-channel" 34 "The bias is added once for each input channel." []
+        |> Piece.slip
+            f
+            "s34-bias-per-input-channel"
+            34
+            "The bias is added once for each input channel."
+            [ "BIAS-ADDS"; "ZERO-INPUT"; "ZERO-KERNEL" ]
 
         { honest with
             ReadBias = fun p at -> ofBias p (at.O % p.Shape.OutChannelsPerGroup)
         }
-        |> Piece.slip f "s36-bias-within-the-group" 36 "The bias is indexed by the channel's place in its group." []
+        |> Piece.slip
+            f
+            "s36-bias-within-the-group"
+            36
+            "The bias is indexed by the channel's place in its group."
+            [ "BIAS-ADDS"; "ZERO-INPUT"; "ZERO-KERNEL" ]
     ]
 
 let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
@@ -132,7 +154,7 @@ let private tails =
             "oneapi-src/oneDNN"
             "9ba6789a1f"
             "The tail of the pixels of a 1×1 convolution was computed wrongly; here it is not computed."
-            []
+            [ "CHANNEL-SPLIT"; "ODD"; "BATCH-CONCAT" ]
 
         { honest with
             Computes = fun s at -> s.OutWidth <= 32 || at.J < s.OutWidth / 32 * 32
@@ -143,7 +165,7 @@ let private tails =
             "tenstorrent/tt-metal"
             "42667"
             "A width that was no multiple of the tile gave garbage behind the last whole tile."
-            []
+            [ "CHANNEL-SPLIT"; "MONOTONE"; "ODD" ]
 
         { honest with
             Counts = fun s t -> s.InChannelsPerGroup <= 8 || t.C < s.InChannelsPerGroup / 8 * 8
@@ -154,7 +176,7 @@ let private tails =
             "modular/modular"
             "6248"
             "From eight input channels on, the packed filter lost the remainder."
-            []
+            [ "CHANNEL-SPLIT"; "GROUP-BLOCKDIAG"; "DELTA-KERNEL" ]
 
         { honest with
             Counts = fun s t -> s.InChannelsPerGroup <= 4 || t.C < s.InChannelsPerGroup / 4 * 4
@@ -165,7 +187,7 @@ let private tails =
             "pytorch/pytorch"
             "21597"
             "Six input channels came out wrong: whole blocks of four alone were summed."
-            []
+            [ "CHANNEL-SPLIT"; "GROUP-BLOCKDIAG"; "COMPOSE" ]
 
         { honest with
             Accumulate =
@@ -181,7 +203,7 @@ let private tails =
             "google/XNNPACK"
             "c393a796d9"
             "In the depthwise kernel with an even number of taps the last product overwrote the sum."
-            []
+            [ "CHANNEL-SPLIT"; "BATCH-AS-GROUPS"; "GROUP-BLOCKDIAG" ]
 
         { honest with Computes = fun s at -> not (depthwise s) || at.O % 8 < 4 }
         |> Piece.ofOrgans
@@ -190,7 +212,7 @@ let private tails =
             "ggml-org/ggml"
             "5afc45fe"
             "The depthwise loop stepped further than its vector is long and skipped channels."
-            []
+            [ "CHANNEL-SPLIT"; "MONOTONE"; "SCALE-POW2" ]
 
         { honest with
             Computes = fun s at -> int64 (honest.OutputIndex s at) < s.OutputLength / 4L * 4L
@@ -201,13 +223,18 @@ let private tails =
             "chelsea0x3b/dfdx"
             "677"
             "The bottom and right edge of the last image held NaN: the last partial vector was not stored."
-            []
+            [ "CHANNEL-SPLIT"; "MONOTONE"; "SCALE-POW2" ]
 
         { honest with Counts = fun _ t -> t.C < 16 }
-        |> Piece.slip g "s13-second-block-lost" 13 "Input channels behind the first block of 16 are not summed." []
+        |> Piece.slip
+            g
+            "s13-second-block-lost"
+            13
+            "Input channels behind the first block of 16 are not summed."
+            [ "CHANNEL-SPLIT"; "GROUP-BLOCKDIAG"; "DELTA-KERNEL" ]
 
         { honest with Finish = fun _ at y -> if at.J % 8 = 7 then 0f else y }
-        |> Piece.slip g "s39-tile-edge-zero" 39 "The last column of each tile of eight is zero." []
+        |> Piece.slip g "s39-tile-edge-zero" 39 "The last column of each tile of eight is zero." [ "CHECKSUM"; "SHIFT"; "STRIDE-SUBSAMPLE" ]
     ]
 
 let all = groups @ bias @ tails

@@ -40,7 +40,7 @@ let private precision =
             "pytorch/pytorch"
             "107514"
             "Convolutions ran in TF32 by default, which keeps 11 bits of each operand."
-            []
+            [ "IMPULSE-KERNEL"; "COMPOSE"; "DELTA-KERNEL" ]
 
         { honest with Accumulate = fun _ _ sum x k -> bf16 (sum + x * k) }
         |> Piece.ofOrgans
@@ -49,10 +49,16 @@ let private precision =
             "huggingface/candle"
             "6faecaa61"
             "The compute type was bfloat16, whose sums keep 8 bits."
-            []
+            [ "IMPULSE-KERNEL"; "COMPOSE"; "DELTA-KERNEL" ]
 
         { honest with Accumulate = fun _ _ sum x k -> f16 (sum + x * k) }
-        |> Piece.ofOrgans o "m044-f16-accumulator" "uxlfoundation/oneDNN" "PR 5041" "A float16 convolution accumulated in float16." []
+        |> Piece.ofOrgans
+            o
+            "m044-f16-accumulator"
+            "uxlfoundation/oneDNN"
+            "PR 5041"
+            "A float16 convolution accumulated in float16."
+            [ "IMPULSE-KERNEL"; "SCALE-POW2"; "ODD" ]
 
         { honest with
             Accumulate =
@@ -66,19 +72,29 @@ let private precision =
             "oneapi-src/oneDNN"
             "301e6032f7"
             "A reference accumulated in a narrower type than its operands; here each product loses four bits."
-            []
+            [ "IMPULSE-KERNEL"; "DELTA-KERNEL"; "SEPARABLE" ]
 
         { honest with ReadInput = fun p at c h w -> f16 (honest.ReadInput p at c h w) }
-        |> Piece.slip o "s48-f16-inputs" 48 "The inputs are rounded to float16." []
+        |> Piece.slip o "s48-f16-inputs" 48 "The inputs are rounded to float16." [ "IMPULSE-KERNEL"; "SCALE-POW2"; "ODD" ]
 
         { honest with Finish = fun _ _ y -> y * (1f + 3e-6f) }
-        |> Piece.slip o "s52-off-by-3e-6" 52 "The result is off by three millionths." []
+        |> Piece.slip o "s52-off-by-3e-6" 52 "The result is off by three millionths." [ "IMPULSE-KERNEL"; "FIGURE"; "ZERO-INPUT" ]
 
         { honest with Finish = fun _ _ y -> max -65504f (min 65504f y) }
-        |> Piece.slip o "s53-saturates-at-65504" 53 "The result saturates at the largest float16." []
+        |> Piece.slip
+            o
+            "s53-saturates-at-65504"
+            53
+            "The result saturates at the largest float16."
+            [ "IMPULSE-KERNEL"; "SCALE-POW2"; "ZERO-INPUT" ]
 
         { honest with Finish = fun _ _ y -> if abs y < 1e-3f then 0f else y }
-        |> Piece.slip o "s54-small-outputs-flushed" 54 "Results below a thousandth become zero." []
+        |> Piece.slip
+            o
+            "s54-small-outputs-flushed"
+            54
+            "Results below a thousandth become zero."
+            [ "IMPULSE-KERNEL"; "SCALE-POW2"; "ZERO-INPUT" ]
 
         { honest with ReadKernel = quantised }
         |> Piece.ofOrgans
@@ -87,7 +103,7 @@ let private precision =
             "textbook slip"
             "weights for an 8-bit path"
             "The weights are rounded to 127 steps of the channel's largest one."
-            []
+            [ "LINEAR-KERNEL"; "FIGURE"; "COMPOSE" ]
     ]
 
 /// What an integer comparison makes of max(y, −∞): the bits of a negative float32 order the wrong way.
@@ -104,16 +120,16 @@ let private signs =
             "google/XNNPACK"
             "45434a285f"
             "The final clamp compared floats by their bits as integers, which orders negative ones backwards."
-            []
+            [ "ODD"; "SCALE-POW2" ]
 
         { honest with Finish = fun _ _ y -> max 0f y }
-        |> Piece.slip p "s43-relu-left-on" 43 "Negative results become zero: a fused activation is left on." []
+        |> Piece.slip p "s43-relu-left-on" 43 "Negative results become zero: a fused activation is left on." [ "ODD"; "ZERO-INPUT" ]
 
         { honest with ReadInput = fun p at c h w -> abs (honest.ReadInput p at c h w) }
-        |> Piece.slip p "s45-unsigned-inputs" 45 "Inputs lose their sign." []
+        |> Piece.slip p "s45-unsigned-inputs" 45 "Inputs lose their sign." [ "ODD"; "MONOTONE" ]
 
         { honest with ReadKernel = fun p at t -> abs (honest.ReadKernel p at t) }
-        |> Piece.slip p "s46-unsigned-weights" 46 "Weights lose their sign." []
+        |> Piece.slip p "s46-unsigned-weights" 46 "Weights lose their sign." [ "ODD"; "COMPOSE" ]
     ]
 
 let private refusals =
@@ -124,7 +140,13 @@ let private refusals =
                     if s.StrideHeight > s.KernelExtentHeight || s.StrideWidth > s.KernelExtentWidth then
                         raise (ArgumentException "The stride exceeds the kernel.")
         }
-        |> Piece.ofOrgans q "m150-stride-beyond-the-kernel" "tensorflow/tensorflow" "889" "A stride larger than the kernel was refused." []
+        |> Piece.ofOrgans
+            q
+            "m150-stride-beyond-the-kernel"
+            "tensorflow/tensorflow"
+            "889"
+            "A stride larger than the kernel was refused."
+            [ "MONOTONE"; "SCALE-POW2"; "MODEL-EXACT" ]
     ]
 
 /// The output size from what an axis adds up to, in place of ⌊(size + before + after − extent) / stride⌋ + 1.
@@ -147,7 +169,7 @@ let private formulas =
             "tinygrad/tinygrad"
             "17ef4af72c"
             "The division in the output size rounded up in one language and down in the other."
-            []
+            [ "SHAPE-COUNT" ]
 
         (sized (fun size before after taps stride _ -> (size + before + after - taps) / stride + 1), honestCost)
         |> Piece.ofFormulas
@@ -156,7 +178,7 @@ let private formulas =
             "onnx/tensorflow-onnx"
             "PR 1046"
             "Sizes were computed from the kernel without its dilation."
-            []
+            [ "SHAPE-COUNT" ]
 
         (sized (fun size before _ taps stride dilation -> (size + 2 * before - (taps - 1) * dilation - 1) / stride + 1), honestCost)
         |> Piece.ofFormulas
@@ -165,7 +187,7 @@ let private formulas =
             "onnx/onnx"
             "7721"
             "The inferred shape took the first pad for both, which strides and asymmetric pads show."
-            []
+            [ "SHAPE-COUNT" ]
 
         (honestSize, fun (s: ConvShape) -> s.MultiplyAdds * int64 s.Groups)
         |> Piece.ofFormulas
@@ -174,7 +196,7 @@ let private formulas =
             "textbook slip"
             "cost of a grouped convolution"
             "The multiply-adds are counted as if every output saw every input channel."
-            []
+            [ "COST" ]
 
         (honestSize, fun (s: ConvShape) -> int64 s.Batch * int64 s.InHeight * int64 s.InWidth * s.KernelLength)
         |> Piece.ofFormulas
@@ -183,7 +205,7 @@ let private formulas =
             "textbook slip"
             "cost of a strided convolution"
             "The multiply-adds are counted for each input pixel."
-            []
+            [ "COST" ]
     ]
 
 let all = precision @ signs @ refusals @ formulas

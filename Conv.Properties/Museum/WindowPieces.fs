@@ -18,23 +18,33 @@ let private orientation =
             "webmachinelearning/webnn"
             "PR 40"
             "The kernel was flipped in both axes: a true convolution where the field means cross-correlation."
-            []
+            [ "IMPULSE-INPUT"; "FIGURE"; "POLYPHASE" ]
 
         { honest with
             ReadKernel = fun p at t -> p.Kernel[kernelIndex p.Shape at.O t.C t.U (p.Shape.KernelWidth - 1 - t.V)]
         }
-        |> Piece.slip a "s02-mirrored-kernel" 2 "The kernel is mirrored from left to right." []
+        |> Piece.slip a "s02-mirrored-kernel" 2 "The kernel is mirrored from left to right." [ "IMPULSE-INPUT"; "FIGURE"; "POLYPHASE" ]
 
         { honest with
             ReadKernel = fun p at t -> p.Kernel[kernelIndex p.Shape at.O t.C 0 0 + t.V * p.Shape.KernelHeight + t.U]
         }
-        |> Piece.slip a "s03-transposed-kernel" 3 "Rows and columns of the kernel are exchanged." []
+        |> Piece.slip
+            a
+            "s03-transposed-kernel"
+            3
+            "Rows and columns of the kernel are exchanged."
+            [ "IMPULSE-INPUT"; "FIGURE"; "DILATE-ZEROSTUFF" ]
 
         { honest with
             ReadKernel =
                 fun p at t -> let s = p.Shape in p.Kernel[((t.C * s.OutChannels + at.O) * s.KernelHeight + t.U) * s.KernelWidth + t.V]
         }
-        |> Piece.slip a "s09-weights-in-out" 9 "The weights are read as [input channel][output channel]." []
+        |> Piece.slip
+            a
+            "s09-weights-in-out"
+            9
+            "The weights are read as [input channel][output channel]."
+            [ "IMPULSE-INPUT"; "FIGURE"; "OUT-STACK" ]
     ]
 
 /// The flat buffer knows no rows: what lies beyond one end of a row is the other end of its neighbour.
@@ -61,7 +71,7 @@ let private padding =
             "oneapi-src/oneDNN"
             "33f6c93fda"
             "The bounds of a column were tested only where the left pad was not zero, so the right pad read the neighbouring row."
-            []
+            [ "PAD-EXPLICIT"; "BATCH-CONCAT"; "TRAILING-UNUSED" ]
 
         { honest with Finish = fun s at y -> if paddingOnly s at then 0f else y }
         |> Piece.ofOrgans
@@ -70,7 +80,7 @@ let private padding =
             "oneapi-src/oneDNN"
             "1aaefb319b"
             "Outputs whose window lies wholly in the padding skipped the epilogue and lost their bias."
-            []
+            [ "BIAS-ADDS"; "ZERO-INPUT"; "ZERO-KERNEL" ]
 
         { honest with
             ReadInput =
@@ -82,17 +92,29 @@ let private padding =
             "google/XNNPACK"
             "8c96521d55"
             "Fusing an explicit pad into the convolution ignored its value; here the pad repeats the edge."
-            []
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadRight
         }
-        |> Piece.ofOrgans b "m056-right-pad-on-the-left" "google/XNNPACK" "facecc526b" "Fusing an explicit pad exchanged left and right." []
+        |> Piece.ofOrgans
+            b
+            "m056-right-pad-on-the-left"
+            "google/XNNPACK"
+            "facecc526b"
+            "Fusing an explicit pad exchanged left and right."
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u * s.DilationHeight + s.PadTop
         }
-        |> Piece.ofOrgans b "m070-pad-added" "tensorflow/tfjs" "e4c796059" "The pad was added to the row where it must be subtracted." []
+        |> Piece.ofOrgans
+            b
+            "m070-pad-added"
+            "tensorflow/tfjs"
+            "e4c796059"
+            "The pad was added to the row where it must be subtracted."
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - (s.PadLeft + s.PadRight) / 2
@@ -103,7 +125,7 @@ let private padding =
             "ml-explore/mlx"
             "a7fae8a17"
             "The pad after the image was ignored and the padding taken as symmetric."
-            []
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadBottom
@@ -114,12 +136,18 @@ let private padding =
             "alibaba/MNN"
             "8caa162f8"
             "Four pads given as top, left, bottom, right were read as top, bottom, left, right."
-            []
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadTop
         }
-        |> Piece.ofOrgans b "m093-one-pad-for-both-axes" "alibaba/MNN" "d33bf9ce1" "One entry of the list of pads served both axes." []
+        |> Piece.ofOrgans
+            b
+            "m093-one-pad-for-both-axes"
+            "alibaba/MNN"
+            "d33bf9ce1"
+            "One entry of the list of pads served both axes."
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
 
         { honest with
             ReadInput =
@@ -135,7 +163,7 @@ let private padding =
             "huggingface/candle"
             "871efc030"
             "The bound of a column was tested against the height."
-            []
+            [ "PAD-EXPLICIT"; "BATCH-CONCAT"; "SHIFT" ]
 
         { honest with
             InputColumn =
@@ -149,7 +177,7 @@ let private padding =
             "dotnet/TorchSharp"
             "496"
             "A pair of pads that began with 0 was decoded as a padding mode, and the other pad was lost."
-            []
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
 
         { honest with
             ReadInput =
@@ -157,7 +185,12 @@ let private padding =
                     let s = p.Shape in
                     p.Input[inputIndex s at.N c (((h % s.InHeight) + s.InHeight) % s.InHeight) (((w % s.InWidth) + s.InWidth) % s.InWidth)]
         }
-        |> Piece.slip b "s28-padding-wraps" 28 "The padding wraps around to the other side of the image." []
+        |> Piece.slip
+            b
+            "s28-padding-wraps"
+            28
+            "The padding wraps around to the other side of the image."
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
     ]
 
 let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
@@ -188,19 +221,25 @@ let private stride =
             "oneapi-src/oneDNN"
             "11d280f1fb"
             "A 1×1 convolution with strides 1 and 2 was flattened to one axis of stride 2."
-            []
+            [ "POLYPHASE"; "POINTWISE-MATMUL"; "MODEL-BOUND" ]
 
         { honest with
             InputRow = fun s at u -> if pointwise s then at.I - s.PadTop else honest.InputRow s at u
             InputColumn = fun s at v -> if pointwise s then at.J - s.PadLeft else honest.InputColumn s at v
         }
-        |> Piece.ofOrgans c "m195-pointwise-ignores-stride" "pulp-platform/pulp-nn" "9" "The kernels for 1×1 had no stride." []
+        |> Piece.ofOrgans
+            c
+            "m195-pointwise-ignores-stride"
+            "pulp-platform/pulp-nn"
+            "9"
+            "The kernels for 1×1 had no stride."
+            [ "STRIDE-SUBSAMPLE"; "SHIFT" ]
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideWidth + u * s.DilationHeight - s.PadTop
             InputColumn = fun s at v -> at.J * s.StrideHeight + v * s.DilationWidth - s.PadLeft
         }
-        |> Piece.slip c "s18-strides-exchanged" 18 "The strides of rows and columns are exchanged." []
+        |> Piece.slip c "s18-strides-exchanged" 18 "The strides of rows and columns are exchanged." [ "STRIDE-SUBSAMPLE"; "SHIFT" ]
     ]
 
 let private dilation =
@@ -214,12 +253,18 @@ let private dilation =
             "oneapi-src/oneDNN"
             "ea92ee1d74"
             "The offset of a column was multiplied by the dilation of rows."
-            []
+            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u * s.DilationWidth - s.PadTop
         }
-        |> Piece.ofOrgans d "m094-column-dilation-on-rows" "alibaba/MNN" "d3d12cd47" "The rows of im2col used the dilation of columns." []
+        |> Piece.ofOrgans
+            d
+            "m094-column-dilation-on-rows"
+            "alibaba/MNN"
+            "d3d12cd47"
+            "The rows of im2col used the dilation of columns."
+            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
 
         { honest with
             ReadInput =
@@ -235,7 +280,7 @@ let private dilation =
             "oneapi-src/oneDNN"
             "29c1a08b11"
             "The test at the right border left the dilation out and let one column too many through."
-            []
+            [ "DILATE-ZEROSTUFF"; "BATCH-CONCAT" ]
 
         { honest with
             InputRow = fun s at u -> (at.I * s.StrideHeight + u) * s.DilationHeight - s.PadTop
@@ -246,7 +291,7 @@ let private dilation =
             "huggingface/candle"
             "71221559d"
             "The dilation multiplied the offset of the output along with that of the tap."
-            []
+            [ "DILATE-ZEROSTUFF"; "SHIFT"; "DILATE-PHASE" ]
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u - s.PadTop
@@ -258,12 +303,18 @@ let private dilation =
             "tensorflow/tfjs"
             "0b7a8cbbc"
             "Of the dilations [1, d_h, d_w, 1] the first two were passed on."
-            []
+            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u * min 2 s.DilationHeight - s.PadTop
         }
-        |> Piece.ofOrgans d "m063-dilation-beyond-two" "tensorflow/tfjs" "4296023f8" "The packed path was wrong for dilations above 2." []
+        |> Piece.ofOrgans
+            d
+            "m063-dilation-beyond-two"
+            "tensorflow/tfjs"
+            "4296023f8"
+            "The packed path was wrong for dilations above 2."
+            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u - s.PadTop
@@ -275,7 +326,7 @@ let private dilation =
             "tensorflow/tfjs"
             "8f5494c80"
             "The size of the output honoured the dilation and the kernel never received it."
-            []
+            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
 
         { honest with
             InputColumn =
@@ -283,7 +334,12 @@ let private dilation =
                     at.J * s.StrideWidth + v * (if s.StrideWidth > 1 then 1 else s.DilationWidth)
                     - s.PadLeft
         }
-        |> Piece.slip d "s25-dilation-lost-with-stride" 25 "The dilation is ignored where there is a stride." []
+        |> Piece.slip
+            d
+            "s25-dilation-lost-with-stride"
+            25
+            "The dilation is ignored where there is a stride."
+            [ "DILATE-ZEROSTUFF"; "STRIDE-SUBSAMPLE" ]
     ]
 
 let all = orientation @ padding @ stride @ dilation
