@@ -8,6 +8,7 @@ let groups =
     [
         "ours", "the catalogue and the kit's formulas", Ours.all
         "variants", "correct convolutions that sum differently", Variants.all
+        "museum", "convolutions that are wrong, and that the laws must catch", Museum.all |> List.map _.Subject
     ]
 
 /// All subjects by name.
