@@ -87,10 +87,13 @@ let private list (case: Case) : Case list =
         let input = s.Batch, s.InChannels, s.InHeight, s.InWidth
         let kernel = s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth
 
-        // A law may draw its second kernel larger than the first (COMPOSE: up to 3×3, from the first one's outputs): what it does not
-        // read is dropped again.
+        // A law may draw its second kernel larger than the first (COMPOSE, on at most 5 channels: up to 3×3, from the first one's
+        // outputs): what it does not read is dropped again.
         let kernel2 =
-            max 3 s.OutChannels, max s.InChannelsPerGroup (min 5 s.OutChannels), max 3 s.KernelHeight, max 3 s.KernelWidth
+            if s.OutChannels <= 5 && s.InChannelsPerGroup <= 5 then
+                max 3 s.OutChannels, max s.InChannelsPerGroup s.OutChannels, max 3 s.KernelHeight, max 3 s.KernelWidth
+            else
+                kernel
 
         [
             { case with
@@ -110,10 +113,10 @@ let private values (case: Case) : Case list =
     | Drawn _ -> []
     | Explicit elements ->
         let count = List.length elements
-        // Whole stretches go first, then single elements.
+        // All at once first, then whole stretches, then single elements.
         let without =
             [
-                let mutable length = max 1 (count / 2)
+                let mutable length = count
 
                 while length >= 1 do
                     for start in 0..length .. count - 1 do
