@@ -288,7 +288,10 @@ let private compose =
         Compositional
         "COMPOSE"
         "conv(conv(X, K₁), K₂) = conv(X, K₂ ∗ K₁)"
-        { Law.terms "ALG-3" "associativity of convolution" "kernel orientation; two code paths must agree" with
+        { Law.terms
+              "ALG-3"
+              "associativity of convolution"
+              "two code paths that disagree, exchanged rows and columns; a kernel that is flipped throughout stays unseen" with
             Growth = fun trial -> float (second trial).TermsPerOutput * 3.0
             Project =
                 fun s ->

@@ -156,6 +156,15 @@ let private tails =
             "The tail of the pixels of a 1×1 convolution was computed wrongly; here it is not computed."
             [ "CHANNEL-SPLIT"; "ODD"; "BATCH-CONCAT" ]
 
+        { honest with Computes = fun s at -> s.Batch <= 32 || at.N < s.Batch / 32 * 32 }
+        |> Piece.ofOrgans
+            g
+            "m192-batch-off-the-block"
+            "NervanaSystems/neon"
+            "361"
+            "A batch above 32 that was no multiple of 32 gave wrong results behind the last whole block."
+            [ "MODEL-EXACT"; "CHECKSUM" ]
+
         { honest with
             Computes = fun s at -> s.OutWidth <= 32 || at.J < s.OutWidth / 32 * 32
         }

@@ -23,7 +23,7 @@ let private taps = pick [ 4, [ 1 ]; 4, [ 2 ]; 7, [ 3 ]; 2, [ 4; 5 ]; 1, [ 7 ] ]
 let private stride = pick [ 6, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4; 5 ] ]
 let private dilation = pick [ 7, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4 ] ]
 let private padding = pick [ 5, [ 0 ]; 4, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4; 5; 7 ] ]
-let private images = pick [ 6, [ 1 ]; 3, [ 2 ]; 1, [ 3 ] ]
+let private images = pick [ 12, [ 1 ]; 6, [ 2 ]; 3, [ 3; 4; 5 ] ]
 
 type private Grouping =
     | Dense
@@ -77,7 +77,7 @@ let rec private fit (s: ConvShape) =
 let private stretched (s: ConvShape) =
     gen {
         let! large = Gen.elements [ 65; 130; 260 ]
-        let! which = Gen.choose (0, 3)
+        let! which = Gen.choose (0, 4)
         let small = min 3
 
         let s =
@@ -92,6 +92,7 @@ let private stretched (s: ConvShape) =
             | 0 -> s.With(inChannels = large)
             | 1 -> s.With(outChannels = large)
             | 2 -> s.With(inHeight = max height large)
+            | 3 -> s.With(batch = large)
             | _ -> s.With(inWidth = max width large)
     }
 

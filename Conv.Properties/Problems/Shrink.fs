@@ -2,6 +2,8 @@
 /// elements, then ones. Every step lowers `measure`, so shrinking ends.
 module Conv.Properties.Shrink
 
+open System
+open System.Numerics
 open Conv
 
 /// What every shrink lowers, in order of importance.
@@ -108,6 +110,12 @@ let private list (case: Case) : Case list =
             }
         ]
 
+/// The number without the lower half of its digits.
+let private shorter (value: float32) =
+    let bits = BitConverter.SingleToUInt32Bits value
+    let fraction = 23 - BitOperations.TrailingZeroCount(bits ||| 0x800000u)
+    BitConverter.UInt32BitsToSingle(bits &&& (UInt32.MaxValue <<< (23 - fraction / 2)))
+
 let private values (case: Case) : Case list =
     match case.Fill with
     | Drawn _ -> []
@@ -131,7 +139,7 @@ let private values (case: Case) : Case list =
         let simpler =
             [
                 for at, e in List.indexed elements do
-                    for value in [ 1f; 2f; truncate e.Value; abs e.Value ] do
+                    for value in [ 1f; 2f; truncate e.Value; shorter e.Value; abs e.Value ] do
                         let changed = elements |> List.updateAt at { e with Value = value }
 
                         if value <> 0f && Fill.weight (Explicit changed) < Fill.weight case.Fill then

@@ -72,7 +72,7 @@ let private create (writer: TextWriter) redirected =
     console.Profile.Capabilities.Unicode <- unicode
     // A pipe has no width: lines are as long as they are.
     if redirected then
-        console.Profile.Width <- 200
+        console.Profile.Width <- 4096
 
     console
 
