@@ -377,5 +377,4 @@ let private cost =
 
             Law.judge false judge subject case)
 
-let laws =
-    [ figureLaw; channelSum; outStack; pointwiseMatmul; parameterCount; { cost with Fixed = true } ]
+let laws = [ figureLaw; channelSum; outStack; pointwiseMatmul; parameterCount; cost ]
