@@ -113,9 +113,11 @@ type Verdict =
     | Conforms
     | Violates
     | Unsettled of reasons: string list
+    /// No selected law can be satisfied by a shape that the subject supports: nothing was to be exercised.
+    | Silent
 
 /// The verdict on one subject: a broken MUST violates, a broken SHOULD or MAY only warns, and what was not exercised settles nothing.
-let ofSubject (cells: Cell list) =
+let ofSubject (subject: Subject) (cells: Cell list) =
     let must = cells |> List.filter (fun c -> c.Law.Strength = Must)
 
     let unsettled =
@@ -130,13 +132,24 @@ let ofSubject (cells: Cell list) =
         Violates
     elif not unsettled.IsEmpty then
         Unsettled unsettled
-    elif cells |> List.forall (fun c -> c.Status <> Held) then
-        Unsettled [ "no selected law could be exercised: no supported shape was found" ]
-    else
+    elif cells |> List.exists (fun c -> c.Status = Held || c.Status = Broken) then
         Conforms
+    elif
+        subject.Profile.Capabilities.Contains Forward
+        && not (Subject.supportsSomething subject)
+    then
+        Unsettled [ "it supports no shape that was tried" ]
+    else
+        Silent
 
-/// 0 conforms, 1 a MUST is broken, 4 unsettled.
+/// 0 conforms, 1 a MUST is broken, 4 unsettled; a subject that the laws say nothing about needs another that conforms.
 let exitCode (verdicts: Verdict list) =
+    let unsettled verdict =
+        match verdict with
+        | Unsettled _ -> true
+        | _ -> false
+
     if verdicts |> List.contains Violates then 1
-    elif verdicts |> List.exists (fun v -> v <> Conforms) then 4
-    else 0
+    elif verdicts |> List.exists unsettled then 4
+    elif verdicts |> List.contains Conforms then 0
+    else 4

@@ -42,7 +42,7 @@ let private judged subjects (cells: Conclusion.Cell list) : Matrix.Judged list =
     [
         for subject in subjects do
             let own = cells |> List.filter (fun c -> c.Subject.Name = subject.Name)
-            subject, Conclusion.ofSubject own, own
+            subject, Conclusion.ofSubject subject own, own
     ]
 
 /// At most this many counterexamples are drawn; the report holds them all.

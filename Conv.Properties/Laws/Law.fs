@@ -257,8 +257,9 @@ module Law =
         | _, Exact -> integers
         | _, Bounded -> reals
 
-    /// How often a geometry that no problem of the law can use is drawn anew before the case is given up as it is.
-    let private attempts = 100
+    /// How often a geometry that no problem of the law can use is drawn anew: first where the subject says to look, then, for laws that
+    /// reach what it supports from elsewhere, anywhere; then the case is given up as it is.
+    let private hintedAttempts, attempts = 60, 200
 
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
     let private generate id project data growth (equations: Trial -> Equation list) (profile: Profile) tier geometry : Gen<Case> =
@@ -267,7 +268,7 @@ module Law =
 
         let rec attempt left =
             gen {
-                let! drawn = geometry
+                let! drawn = geometry (if attempts - left < hintedAttempts then profile.Traits else Traits.Default)
                 let! args = Gen.choose (0, 999_999) |> Gen.listOfLength 3
 
                 match project drawn with
@@ -364,11 +365,10 @@ module Law =
             Detects = terms.Detects
             Tiers = terms.Tiers
             Project = terms.Project
-            Cases =
-                fun profile tier ->
-                    generate id terms.Project terms.Data terms.Growth equations profile tier (Generate.geometry profile.Traits)
+            Cases = fun profile tier -> generate id terms.Project terms.Data terms.Growth equations profile tier Generate.geometry
             CasesOn =
-                fun profile tier shape -> generate id terms.Project terms.Data terms.Growth equations profile tier (Gen.constant shape)
+                fun profile tier shape ->
+                    generate id terms.Project terms.Data terms.Growth equations profile tier (fun _ -> Gen.constant shape)
             Judge = judge terms.Relates equations
         }
 

@@ -19,7 +19,7 @@ let private plane =
 let private channels =
     pick [ 10, [ 1; 2; 3 ]; 6, [ 4; 5; 6; 7 ]; 3, [ 8; 9 ]; 2, [ 15; 16; 17 ]; 1, [ 31; 32; 33 ] ]
 
-let private taps = pick [ 4, [ 1 ]; 4, [ 2 ]; 7, [ 3 ]; 2, [ 4; 5 ]; 1, [ 7 ] ]
+let private taps = pick [ 4, [ 1 ]; 4, [ 2 ]; 7, [ 3 ]; 3, [ 4; 5; 6 ]; 2, [ 7 ] ]
 let private stride = pick [ 6, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4; 5 ] ]
 let private dilation = pick [ 7, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4 ] ]
 let private padding = pick [ 5, [ 0 ]; 4, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4; 5; 7 ] ]

@@ -133,6 +133,7 @@ let conformance options (laws: Law list) (judged: Matrix.Judged list) seconds (w
 
         match verdict with
         | Conclusion.Conforms -> w.WriteString("verdict", "conforms")
+        | Conclusion.Silent -> w.WriteString("verdict", "silent")
         | Conclusion.Violates -> w.WriteString("verdict", "violates")
         | Conclusion.Unsettled reasons ->
             w.WriteString("verdict", "undecided")

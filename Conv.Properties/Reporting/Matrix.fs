@@ -117,6 +117,7 @@ let verdicts (judged: Judged list) =
                 let rest = if held.Length = cells.Length then "" else ", the others say nothing about it"
                 "green", "conforms", $"{held.Length} of {cells.Length} laws hold{rest}{warned}"
             | Conclusion.Violates -> "red", "violates", String.Join(", ", ids (fun c -> c.Status = Conclusion.Broken))
+            | Conclusion.Silent -> "grey", "silent", "no selected law can be satisfied by a shape that it supports"
             | Conclusion.Unsettled reasons -> "yellow", "undecided", String.Join("; ", reasons)
 
         Terminal.out.MarkupLine $"{Markup.Escape(subject.Name.PadRight width)}  [{colour}]{word}[/]: {Markup.Escape(Terminal.show why)}"

@@ -96,7 +96,7 @@ let private law id = (All.tryFind id).Value
 let private conclude laws subject =
     let options = { Run.defaults with Cases = 60; Threads = 1; Tiers = [ Exact ] }
     let results = Run.all options (Run.jobs options laws [ subject ]) ignore
-    Conclusion.ofSubject (Conclusion.matrix laws [ subject ] results)
+    Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results)
 
 [<Fact>]
 let ``a subject that conforms, one that violates, one that says nothing`` () =
@@ -120,6 +120,15 @@ let ``a subject that conforms, one that violates, one that says nothing`` () =
     Assert.Equal<int list>([ 0; 1; 4; 4 ], verdicts |> List.map (fun v -> Conclusion.exitCode [ v ]))
     Assert.Equal(1, Conclusion.exitCode verdicts)
     Assert.Equal(4, Conclusion.exitCode [ Conclusion.Conforms; Conclusion.Unsettled [] ])
+
+[<Fact>]
+let ``a subject that no selected law can be asked of is silent, and alone settles nothing`` () =
+    let pointwise = Ours.implementations |> List.find (fun s -> s.Name = "pointwise")
+    let verdict = conclude [ law "SEPARABLE" ] pointwise
+    Assert.True(verdict.IsSilent)
+    Assert.True((conclude [ law "MODEL-EXACT" ] Ours.convShape).IsSilent)
+    Assert.Equal(4, Conclusion.exitCode [ verdict ])
+    Assert.Equal(0, Conclusion.exitCode [ verdict; Conclusion.Conforms ])
 
 [<Fact>]
 let ``a broken SHOULD only warns`` () =
