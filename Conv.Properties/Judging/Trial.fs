@@ -22,6 +22,13 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     let kernelDims = shape.OutChannels, shape.InChannelsPerGroup, shape.KernelHeight, shape.KernelWidth
     let outputDims (s: ConvShape) = s.Batch, s.OutChannels, s.OutHeight, s.OutWidth
 
+    // Drawn once, when a law first asks.
+    let x = lazy tensor Role.Input inputDims
+    let k = lazy tensor Role.Kernel kernelDims
+    let b = lazy tensor Role.Bias (shape.OutChannels, 1, 1, 1)
+    let x2 = lazy tensor Role.Input2 inputDims
+    let k2 = lazy tensor Role.Kernel2 kernelDims
+
     /// To float32, charging what rounding loses.
     let toSingle (a: Approx) =
         let values = a.Value.Data
@@ -29,15 +36,21 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         let mutable exact = true
 
         for at in 0 .. values.Length - 1 do
-            if float single[at] <> values[at] then
+            if float single[at] <> values[at] && not (Double.IsNaN values[at]) then
                 exact <- false
 
         if exact then
             single, values, a.Error
         else
             let rounded = Array.map float single
-            let lost at = (abs (rounded[at] - values[at]) + a.Error.At at) * Bound.inflation
+            // A NaN is no rounding: it stays, and the comparison finds it.
+            let lost at =
+                let distance = if Double.IsNaN values[at] then 0.0 else abs (rounded[at] - values[at])
+                (distance + a.Error.At at) * Bound.inflation
+
             single, rounded, Each(Array.init values.Length lost)
+
+    let finite (data: float[]) = Array.forall Double.IsFinite data
 
     /// The subject's own error and what its operands' errors become: docs/bounds.md, lemma 6.
     let carried (s: ConvShape) (x: float[]) (ex: Error) (k: float[]) (ek: Error) (eb: Error) (own: Error) =
@@ -127,7 +140,8 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                     let arithmetic = subject.Profile.ArithmeticOf s
 
                     let own =
-                        if not certify then
+                        // An operand that is not finite came out of a call whose bound was finite, or carries an infinite error.
+                        if not certify || not (finite x && finite k && finite bias) then
                             Zero
                         elif case.Tier = Exact && Bound.isExact arithmetic s x k bias then
                             Zero
@@ -169,15 +183,15 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     member _.Subject = subject
 
     /// X, N×C×H×W.
-    member _.X = tensor Role.Input inputDims
+    member _.X = x.Value
     /// K, O×C/G×K_h×K_w.
-    member _.K = tensor Role.Kernel kernelDims
+    member _.K = k.Value
     /// b, as O×1×1×1.
-    member _.B = tensor Role.Bias (shape.OutChannels, 1, 1, 1)
+    member _.B = b.Value
     /// X', as X.
-    member _.X2 = tensor Role.Input2 inputDims
+    member _.X2 = x2.Value
     /// K', as K.
-    member _.K2 = tensor Role.Kernel2 kernelDims
+    member _.K2 = k2.Value
     /// A tensor of a role in dimensions of the law's own.
     member _.Draw(role, dims) = tensor role dims
 

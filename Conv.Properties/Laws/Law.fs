@@ -95,7 +95,7 @@ module Law =
                 let allowed = left.Error.At at + right.Error.At at
                 let difference = abs (l - r)
 
-                if Double.IsInfinity allowed then
+                if not (Double.IsFinite allowed) then
                     infinite <- true
                 elif not (difference <= allowed) then
                     wrong.Add at

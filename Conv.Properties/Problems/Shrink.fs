@@ -21,7 +21,7 @@ let measure (case: Case) =
         + s.PadBottom
         + s.PadRight
 
-    s.Batch + s.InChannels + s.OutChannels + s.Groups + plane + options, Fill.weight case.Fill, List.sum case.Args
+    s.Batch + s.InChannels + s.OutChannels + s.Groups + plane + 2 * options, Fill.weight case.Fill, List.sum case.Args
 
 let private smaller least value =
     [ least; value / 2; value - 1 ]
