@@ -22,10 +22,11 @@ public sealed record AnyOrder : Arithmetic;
 public sealed record Bilinear(RationalMatrix OutputTransform, RationalMatrix InputTransform, RationalMatrix KernelTransform) : Arithmetic
 {
     /// <summary>
-    /// Whether products of the kernel transform may be fused into its additions. Where G has entries that are not floats (1/3), a
-    /// fused product keeps the entry's rounding error, and there is no exact tier: docs/bounds.md, lemma 5, (T6).
+    /// A promise: each product of the kernel transform is rounded to float32 by itself, neither fused into an addition nor kept
+    /// wider. Where G has entries that are not floats (1/3) there is an exact tier only with it, since otherwise the entry's rounding
+    /// error stays in the sum; where all are floats it makes no difference. Source: docs/bounds.md, lemma 5, (T6).
     /// </summary>
-    public bool FusedKernelTransform { get; init; }
+    public bool RoundsKernelProducts { get; init; }
 }
 
 /// <summary>Nothing is declared, or there is no lemma for it: only laws that hold for any arithmetic can decide.</summary>

@@ -15,7 +15,7 @@ public interface IConvolution
     /// <summary>What else is promised, and where a generator of cases should look.</summary>
     Traits Traits => Traits.Default;
 
-    /// <summary>Packs the weights once. The kernel and the bias are not read after the call.</summary>
+    /// <summary>Packs the weights once. The kernel and the bias are not read after the call. May be called from any thread.</summary>
     /// <param name="shape">A supported shape.</param>
     /// <param name="kernel">O×(C/G)×K_h×K_w, dense, row-major.</param>
     /// <param name="bias">O numbers, or empty for none.</param>

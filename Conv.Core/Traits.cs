@@ -3,11 +3,11 @@ namespace Conv;
 /// <summary>What an implementation promises beside its arithmetic, and where a generator of cases should look.</summary>
 public sealed record Traits
 {
-    /// <summary>Deterministic, gradual underflow, no hints.</summary>
+    /// <summary>Nothing promised: gradual underflow, no hints.</summary>
     public static Traits Default { get; } = new();
 
-    /// <summary>The same call gives the same bits, whatever the address, the schedule or the number of threads.</summary>
-    public bool Deterministic { get; init; } = true;
+    /// <summary>A promise: the same call gives the same bits, whatever the address, the schedule or the number of threads.</summary>
+    public bool Deterministic { get; init; }
 
     /// <summary>Products and sums may be fused. Bounds hold either way.</summary>
     public bool FusedMultiplyAdd { get; init; }

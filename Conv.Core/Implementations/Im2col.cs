@@ -12,7 +12,7 @@ public sealed class Im2col : IConvolution
     public string Name => "im2col";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { FusedMultiplyAdd = MultiplyAdd.IsFused };
+    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused };
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) => PatchProduct.Fits(shape);

@@ -9,6 +9,9 @@ public sealed class Loop : IConvolution
     public string Name => "loop";
 
     /// <inheritdoc/>
+    public Traits Traits { get; } = new() { Deterministic = true };
+
+    /// <inheritdoc/>
     public bool Supports(ConvShape shape) => true;
 
     /// <inheritdoc/>

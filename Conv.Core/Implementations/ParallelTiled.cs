@@ -22,7 +22,7 @@ public sealed class ParallelTiled : IConvolution
     public string Name => "parallel-tiled";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { FusedMultiplyAdd = MultiplyAdd.IsFused };
+    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused };
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) => true;

@@ -12,7 +12,7 @@ public sealed class Pointwise : IConvolution
     public string Name => "pointwise";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { FusedMultiplyAdd = MultiplyAdd.IsFused, KernelSizes = [(1, 1)] };
+    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, KernelSizes = [(1, 1)] };
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) => shape is { KernelHeight: 1, KernelWidth: 1 } && PatchProduct.Fits(shape);

@@ -31,7 +31,7 @@ public sealed class Winograd : IConvolution
         }
 
         Rational[] points = [0, 1, -1, 2, -2];
-        _arithmetic = WinogradTransform.FromPoints(tile, Taps, points[..(tile + 1)]);
+        _arithmetic = WinogradTransform.FromPoints(tile, Taps, points[..(tile + 1)]) with { RoundsKernelProducts = true };
         _outputTransform = new SparseTransform(_arithmetic.OutputTransform);
         _inputTransform = new SparseTransform(_arithmetic.InputTransform);
         _kernelTransform = new SparseTransform(_arithmetic.KernelTransform);
@@ -44,6 +44,7 @@ public sealed class Winograd : IConvolution
     /// <inheritdoc/>
     public Traits Traits { get; } = new()
     {
+        Deterministic = true,
         FusedMultiplyAdd = MultiplyAdd.IsFused,
         KernelSizes = [(Taps, Taps)],
         Strides = [(1, 1)],

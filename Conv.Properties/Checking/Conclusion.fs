@@ -80,6 +80,8 @@ let private cell law subject (results: Run.Result list) =
             Open $"a fault of the kit's own: {fault.Value}"
         elif count _.LeftGrid > 0 then
             Open $"{count _.LeftGrid} cases left their grid"
+        elif results |> List.exists (fun r -> r.Discards.ContainsKey Judge.mismatch) then
+            Open Judge.mismatch
         elif held > 0 && law.Fixed then
             Held
         elif held >= enoughCases && shapes.Count >= enoughShapes then
@@ -93,7 +95,7 @@ let private cell law subject (results: Run.Result list) =
         elif undecided > 0 then
             Open(mostFrequentReason results |> Option.defaultValue "undecided")
         else
-            Open $"too few comparisons: {held} cases of {shapes.Count} shapes; {enoughCases} of {enoughShapes} are needed"
+            Open $"too few comparisons: {enoughCases} cases of {enoughShapes} shapes are needed; raise --cases"
 
     { Law = law; Subject = subject; Status = status; Results = results }
 
@@ -124,9 +126,14 @@ let ofSubject (subject: Subject) (cells: Cell list) =
         [
             for c in must do
                 match c.Status with
-                | Open reason -> $"{c.Law.Id}: {reason}"
+                | Open reason -> reason, c.Law.Id
                 | _ -> ()
         ]
+        |> List.groupBy fst
+        |> List.map (fun (reason, laws) ->
+            let named = laws |> List.truncate 3 |> List.map snd |> String.concat ", "
+            let more = if laws.Length > 3 then $" and {laws.Length - 3} more" else ""
+            $"{named}{more}: {reason}")
 
     if must |> List.exists (fun c -> c.Status = Broken) then
         Violates

@@ -27,30 +27,29 @@ let private checksum = All.laws |> List.find (fun law -> law.Id = "CHECKSUM")
 /// Elements of the output that are looked at one by one.
 let private samples = 64
 
-/// Corners, edges, borders of tiles of 4, 8 and 16, and positions in between.
+/// Corners, edges, borders of tiles of 4, 8 and 16, then anywhere; each in some image and channel.
 let private positions (s: ConvShape) (seed: uint64) =
-    let hash at = Fill.mix (seed + uint64 at)
+    let hash at size = int (Fill.mix (seed + uint64 at) % uint64 size)
+    let bottom, right = s.OutHeight - 1, s.OutWidth - 1
 
-    let axis size at =
-        let special =
-            [| 0; size - 1; 3; 4; 7; 8; 15; 16; size / 2; size - 2; size / 16 * 16; size / 4 * 4 - 1 |]
+    let special =
+        [ 0, 0; 0, right; bottom, 0; bottom, right ]
+        @ [ 0, right / 2; bottom, right / 2; bottom / 2, 0; bottom / 2, right ]
+        @ [
+            for tile in [ 4; 8; 16 ] do
+                tile - 1, tile
+                tile, tile - 1
+                bottom / tile * tile, right / tile * tile
+        ]
+        |> List.filter (fun (i, j) -> i <= bottom && j <= right)
 
-        let h = hash at
-
-        let chosen =
-            if h % 2UL = 0UL then
-                special[int (h / 2UL % uint64 special.Length)]
-            else
-                int (h / 2UL % uint64 size)
-
-        if chosen >= 0 && chosen < size then chosen else 0
+    let anywhere =
+        [
+            for at in special.Length .. samples - 1 -> hash (2 * at) s.OutHeight, hash (2 * at + 1) s.OutWidth
+        ]
 
     [
-        for at in 0 .. samples - 1 ->
-            struct (int (hash (5 * at) % uint64 s.Batch),
-                    int (hash (5 * at + 1) % uint64 s.OutChannels),
-                    axis s.OutHeight (5 * at + 2),
-                    axis s.OutWidth (5 * at + 3))
+        for at, (i, j) in List.indexed (special @ anywhere) -> struct (hash (1000 + at) s.Batch, hash (2000 + at) s.OutChannels, i, j)
     ]
 
 /// One element of the definition and its bound: the definition and the bound of a small problem cut out around it. Tiles of a bilinear
@@ -129,7 +128,7 @@ let private sampled (subject: Subject) seed (s: ConvShape) =
             =~= { Value = exact |> Array.map fst |> row; Error = Each(Array.map snd exact) }
             |> named "sampled elements" "the definition"
 
-        Law.conclude equation
+        Judge.conclude equation
     with error ->
         let call =
             {
@@ -141,7 +140,7 @@ let private sampled (subject: Subject) seed (s: ConvShape) =
                 ByOracle = false
             }
 
-        Faulted(Threw $"{error.GetType().Name}: {error.Message}", call)
+        Faulted(Fault.ofException error, call)
 
 let private hold seed (layer: Workload.Layer) (subject: Subject) =
     let clock = Diagnostics.Stopwatch.StartNew()

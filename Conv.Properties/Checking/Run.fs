@@ -151,7 +151,7 @@ let law (options: Options) (law: Law) (subject: Subject) tier : Result =
                 unsupported <- unsupported + 1
                 discard reason
             | Undecided reason ->
-                if reason = Law.leftItsGrid then
+                if reason = Judge.leftItsGrid then
                     leftGrid <- leftGrid + 1
 
                 undecided <- undecided + 1

@@ -43,6 +43,9 @@ let private subjectsOf (names: string[]) =
     | names ->
         [
             for name in names do
+                if name.StartsWith '-' then
+                    usage $"there is no option '{name}'; --help lists what there is"
+
                 match Registry.find name with
                 | Ok subjects -> yield! subjects
                 | Error message -> usage message
@@ -170,7 +173,14 @@ let private verify () =
             |> Option.defaultValue fallback
             |> reportFolder
 
+        let given (option: Option) =
+            match parsed.GetResult option with
+            | null -> false
+            | result -> not result.Implicit
+
         match parsed.GetValue workload |> Option.ofObj with
+        | Some _ when [ laws :> Option; cases; tier ] |> List.exists given ->
+            usage "--workload takes every layer once; --laws, --cases and --tier do not go with it"
         | None -> Verify.laws options chosen held (folder "artifacts") (parsed.GetRequiredValue quiet)
         | Some name ->
             match Workload.tryFind name with
@@ -299,6 +309,9 @@ let private replay () =
             | Some law -> law
             | None -> usage $"there is no law '{case.Law}'; `laws` lists them"
 
+        if law.Project case.Problem <> ValueSome case.Problem then
+            usage $"the shape is outside the domain of {law.Id}: {law.Statement}"
+
         match parsed.GetValue subject |> Option.ofObj |> Option.orElse named with
         | None -> usage "the line names no subject; add --subject SUBJECT"
         | Some name ->
@@ -327,7 +340,8 @@ let private replay () =
                             4
                 ]
 
-            List.max codes)
+            // One that is broken outweighs one that decides nothing.
+            if List.contains 1 codes then 1 else List.max codes)
 
     command
 

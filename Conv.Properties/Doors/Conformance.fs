@@ -31,7 +31,7 @@ type ConformanceResult internal (law: string, status: string, message: string, t
     /// The counterexample, drawn; or the reason why nothing is decided; or what was compared.
     member _.Message = message
 
-    /// Throws for what is broken, faulted or undecided. A law that no supported shape can satisfy does not throw.
+    /// Throws for what is broken (a SHOULD or MAY too), faulted or undecided. A law that no supported shape can satisfy does not throw.
     /// <exception cref="ConformanceException">The law does not hold, or nothing was decided.</exception>
     member _.ThrowIfNotHeld() =
         if throws then
@@ -41,6 +41,11 @@ type ConformanceResult internal (law: string, status: string, message: string, t
 [<AbstractClass; Sealed>]
 type Conformance private () =
     static let laws = All.laws |> List.filter (fun law -> law.Needs = [ Forward ])
+
+    /// The counterexample as the caller of this façade can use it.
+    static let figure law subject case verdict =
+        Figure.drawing law subject case verdict
+        @ [ "  judge it again with"; $"  Conformance.Replay(\"{Case.print case}\", …)" ]
 
     static let check (id: string) (subject: Subject) cases seed =
         match laws |> List.tryFind (fun law -> law.Id = id) with
@@ -61,11 +66,7 @@ type Conformance private () =
                 ConformanceResult(
                     id,
                     "broken",
-                    String.Join(
-                        Environment.NewLine,
-                        cell.Failures
-                        |> List.map (Figure.lines law subject >> String.concat Environment.NewLine)
-                    ),
+                    String.Join(Environment.NewLine, cell.Failures |> List.collect (fun f -> figure law subject f.Shrunk f.Verdict)),
                     true
                 )
             | Conclusion.Open reason -> ConformanceResult(id, "undecided", reason, true)
@@ -74,7 +75,12 @@ type Conformance private () =
                 ConformanceResult(id, "unsupported", "no problem of the law is one that the convolution supports", false)
             | Conclusion.Refused -> ConformanceResult(id, "undecided", "the convolution supports no shape that was tried", true)
 
-    static let ofDelegate (convolution: Convolution) (arithmetic: Arithmetic | null) (supports: Func<ConvShape, bool> | null) =
+    static let ofDelegate
+        (convolution: Convolution)
+        (arithmetic: Arithmetic | null)
+        (supports: Func<ConvShape, bool> | null)
+        (traits: Traits | null)
+        =
         let arithmetic =
             match arithmetic with
             | null -> AnyOrder() :> Arithmetic
@@ -87,7 +93,10 @@ type Conformance private () =
                      | null -> (fun _ -> true)
                      | supports -> supports.Invoke)
                 ArithmeticOf = fun _ -> arithmetic
-                Traits = Traits.Default
+                Traits =
+                    (match traits with
+                     | null -> Traits.Default
+                     | declared -> declared)
                 Capabilities = Set.empty
             }
 
@@ -104,6 +113,7 @@ type Conformance private () =
     /// <param name="convolution">Called from one thread at a time.</param>
     /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
     /// <param name="supports">The shapes that it takes; null means all.</param>
+    /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
     /// <param name="cases">Cases for each tier.</param>
     /// <param name="seed">The same seed gives the same cases.</param>
     /// <exception cref="ArgumentException">There is no such law.</exception>
@@ -113,13 +123,14 @@ type Conformance private () =
             convolution: Convolution,
             [<Optional; DefaultParameterValue(null: Arithmetic | null)>] arithmetic: Arithmetic | null,
             [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
+            [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null,
             [<Optional; DefaultParameterValue(200)>] cases: int,
             [<Optional; DefaultParameterValue(0UL)>] seed: uint64
         ) =
         ArgumentNullException.ThrowIfNull(law, nameof law)
         ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
-        check law (ofDelegate convolution arithmetic supports) cases seed
+        check law (ofDelegate convolution arithmetic supports traits) cases seed
 
     /// <summary>Holds an implementation of the contract to one law, under what it declares of itself.</summary>
     /// <param name="law">One of <see cref="Laws"/>.</param>
@@ -144,21 +155,23 @@ type Conformance private () =
     /// <param name="convolution">The convolution that broke the law.</param>
     /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
     /// <param name="supports">The shapes that it takes; null means all.</param>
+    /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
     /// <exception cref="FormatException">The line is not a case.</exception>
     static member Replay
         (
             line: string,
             convolution: Convolution,
             [<Optional; DefaultParameterValue(null: Arithmetic | null)>] arithmetic: Arithmetic | null,
-            [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null
+            [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
+            [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null
         ) =
         ArgumentNullException.ThrowIfNull(line, nameof line)
         ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        let subject = ofDelegate convolution arithmetic supports
+        let subject = ofDelegate convolution arithmetic supports traits
         let _, case = Case.parse line
 
-        match All.tryFind case.Law with
-        | None -> raise (FormatException $"'{case.Law}' is not a law.")
+        match laws |> List.tryFind (fun law -> law.Id = case.Law) with
+        | None -> raise (FormatException $"'{case.Law}' is not a law of a forward pass.")
         | Some law ->
             match law.Judge subject case with
             | Holds evidence -> ConformanceResult(law.Id, "holds", $"{evidence.Elements} elements compared", false)
@@ -167,4 +180,4 @@ type Conformance private () =
             | Unsupported reason -> ConformanceResult(law.Id, "unsupported", reason, false)
             | Breaks _
             | Faulted _ as verdict ->
-                ConformanceResult(law.Id, "broken", Figure.ofVerdict law subject case verdict |> String.concat Environment.NewLine, true)
+                ConformanceResult(law.Id, "broken", figure law subject case verdict |> String.concat Environment.NewLine, true)

@@ -93,8 +93,8 @@ type BilinearProgram private (algorithm: Bilinear) =
     let hasExactGrid =
         computesCorrelation
         && odd * odd < BigInteger.Pow(2, 24)
-        // A fused product with a rounded coefficient keeps the coefficient's error.
-        && not (algorithm.FusedKernelTransform && not odd.IsOne)
+        // A product that is not rounded by itself keeps the error of a rounded coefficient.
+        && (algorithm.RoundsKernelProducts || odd.IsOne)
         && Seq.forall fitsSingle (Seq.append (Seq.cast<Rational> a) (Seq.cast<Rational> b))
         && Seq.forall nearlySingle (Seq.cast<Rational> g)
 
@@ -117,6 +117,24 @@ type BilinearProgram private (algorithm: Bilinear) =
         |]
 
     let absA, absB, absG = absolute a, absolute b, absolute g
+
+    /// The exponent of the finest grid of a matrix's entries as floats, at most 0; the greatest sum of a row, at least 1.
+    let finest (matrix: Rational[,]) =
+        matrix
+        |> Seq.cast<Rational>
+        |> Seq.map (fun q -> float (float32 (q.ToDouble())))
+        |> Array.ofSeq
+        |> Values.grid
+        |> min 0
+
+    let growth (matrix: float[,]) = rows matrix |> Array.map Array.sum |> Array.max |> max 1.0
+    let finestA, finestB, finestG = finest a, finest b, finest g
+    let growthA, growthB, growthG = growth absA, growth absB, growth absG
+
+    /// Lemma 4 asks for entries of at least 2⁻²⁰.
+    let entriesInRange =
+        Seq.concat [ Seq.cast<float> absA; Seq.cast<float> absB; Seq.cast<float> absG ]
+        |> Seq.forall (fun entry -> entry = 0.0 || entry >= Math.ScaleB(1.0, -20))
 
     /// The rows of a matrix on absolute values as (column, entry) pairs of what is not zero.
     let sparse (matrix: float[,]) =
@@ -247,6 +265,21 @@ type BilinearProgram private (algorithm: Bilinear) =
     /// The derived program of a declared algorithm, computed once for each declaration.
     static member Of(algorithm: Bilinear) = cache.GetValue(algorithm, fun declared -> BilinearProgram declared)
 
+    /// m, outputs of a tile in one dimension.
+    member _.Tile = m
+
+    /// r, taps in one dimension.
+    member _.Taps = r
+
+    /// Whether the algorithm computes convolutions of this shape.
+    member _.Fits(s: ConvShape) =
+        s.KernelHeight = r
+        && s.KernelWidth = r
+        && s.StrideHeight = 1
+        && s.StrideWidth = 1
+        && s.DilationHeight = 1
+        && s.DilationWidth = 1
+
     /// Whether the matrices compute the correlation, over ℚ. Nothing else here means anything where they do not.
     member _.ComputesCorrelation = computesCorrelation
 
@@ -259,19 +292,19 @@ type BilinearProgram private (algorithm: Bilinear) =
     /// |Aᵀ|[Σ_c (|G||g_c||Gᵀ|) ⊙ (|Bᵀ||d_c||B|)]|A| for each output, the largest over tile phases.
     member _.Absolute(s: ConvShape, x: float[], k: float[]) = run s x k (Array.create (m * m) 1.0) ignore
 
-    /// Whether no product can underflow: every exact intermediate value lies on a grid that float32 holds near zero.
-    member _.CannotUnderflow(x: float[], k: float[]) =
-        let finest (matrix: Rational[,]) =
-            matrix
-            |> Seq.cast<Rational>
-            |> Seq.map (fun q -> float (float32 (q.ToDouble())))
-            |> Array.ofSeq
-            |> Values.grid
-            |> min 0
-
+    /// The conditions of lemma 4 on these operands: no product can underflow, since every intermediate value lies on a grid that float32
+    /// holds near zero, and none can overflow, by the worst row sums.
+    member _.IsInRange(s: ConvShape, x: float[], k: float[]) =
         let along grid finest = if grid = Int32.MaxValue then 0 else grid + 2 * finest
-        let kernel, input = along (Values.grid k) (finest g), along (Values.grid x) (finest b)
-        min kernel (min input (kernel + input + 2 * finest a)) >= -149
+        let kernel, input = along (Values.grid k) finestG, along (Values.grid x) finestB
+        let most data growth = Values.magnitude data * growth * growth
+        let largest = float Single.MaxValue / (1.0 + Math.ScaleB(1.0, -10))
+
+        entriesInRange
+        && min kernel (min input (kernel + input + 2 * finestA)) >= -149
+        && most k growthG < largest
+        && most x growthB < largest
+        && most x growthB * most k growthG * growthA * growthA * float s.InChannelsPerGroup < largest
 
     /// Whether the algorithm has an exact tier in float32 at all.
     member _.HasExactGrid = hasExactGrid
@@ -282,8 +315,9 @@ type BilinearProgram private (algorithm: Bilinear) =
     /// κ with κ·t·D·C ≤ 2²⁴ sufficient for exactness, for kernels |g| ≤ Q²·t and inputs |d| ≤ D on integers and C live channels.
     member _.Amplification = amplification
 
-    /// Whether every intermediate value that reaches an output is representable for these operands: the checklist of lemma 5.
-    member _.IsExact(s: ConvShape, x: float[], k: float[], bias: float[]) =
+    /// Whether every intermediate value that reaches an output is representable for these operands, on grids from 2^smallest on: the
+    /// checklist of lemma 5.
+    member _.IsExact(s: ConvShape, x: float[], k: float[], bias: float[], smallest: int) =
         let zero data = Values.grid data = Int32.MaxValue
 
         if zero x || zero k then
@@ -322,7 +356,7 @@ type BilinearProgram private (algorithm: Bilinear) =
                             grid + 2 * order orders
                 ]
 
-            if not onStep || List.min exponents < -149 || List.max exponents > 103 then
+            if not onStep || List.min exponents < smallest || List.max exponents > 103 then
                 false
             else
                 // First the worst case by row sums, which the generator's fills meet; then the operands themselves.

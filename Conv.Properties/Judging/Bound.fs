@@ -76,8 +76,8 @@ let ofCall (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[])
             let m = int64 (program.Roundings s.InChannelsPerGroup) + 2L * withBias
             let factor = gamma m
             let bias = biasOf s bias
-            // Lemma 4 is stated without underflow; operands that small are left undecided.
-            let safe = program.CannotUnderflow(x, k)
+            // Lemma 4 is used without its underflow term, and there is none for flushing: such operands are left undecided.
+            let safe = program.IsInRange(s, x, k) && not traits.FlushesSubnormals
 
             program.Absolute(s, x, k)
             |> Array.mapi (fun at sum ->
@@ -130,10 +130,14 @@ let isExactSum bits lowest greatest (s: ConvShape) (x: float[]) (k: float[]) (bi
 
 /// Whether a correct subject of this arithmetic gives exactly the definition's result on these operands. For Opaque the certificate of
 /// AnyOrder is tried as a probe.
-let isExact (arithmetic: Arithmetic) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
-    match arithmetic with
-    | :? Bilinear as algorithm -> (BilinearProgram.Of algorithm).IsExact(s, x, k, bias)
-    | _ -> isExactSum 24 -149 largest s x k bias
+let isExact (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
+    // Where subnormals are flushed, neither an operand nor a result may be one.
+    let smallest = if traits.FlushesSubnormals then -126 else -149
+
+    List.forall (fun operand -> Values.grid operand >= smallest) [ x; k; bias ]
+    && match arithmetic with
+       | :? Bilinear as algorithm -> (BilinearProgram.Of algorithm).IsExact(s, x, k, bias, smallest)
+       | _ -> isExactSum 24 smallest largest s x k bias
 
 /// The oracle's own error in double.
 let ofOracle (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : Error =

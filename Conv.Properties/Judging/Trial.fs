@@ -96,15 +96,26 @@ type Trial(subject: Subject, case: Case, planning: bool) =
             }
 
         match subject.Profile.ArithmeticOf s with
-        | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).ComputesCorrelation ->
-            raise (SubjectFault(Misdeclared "The declared matrices A, B, G do not compute a correlation.", call [||]))
+        | :? Bilinear as algorithm ->
+            let program = BilinearProgram.Of algorithm
+
+            if not program.ComputesCorrelation then
+                raise (SubjectFault(Misdeclared "The declared matrices A, B, G do not compute a correlation.", call [||]))
+
+            if not (program.Fits s) then
+                raise (
+                    SubjectFault(
+                        Misdeclared $"F({program.Tile}, {program.Taps}) is declared for a shape that it does not compute.",
+                        call [||]
+                    )
+                )
         | _ -> ()
 
         let output =
             try
                 subject.Forward s x k b
             with error ->
-                raise (SubjectFault(Threw $"{error.GetType().Name}: {error.Message}", call [||]))
+                raise (SubjectFault(Fault.ofException error, call [||]))
 
         if int64 output.Length <> s.OutputLength then
             raise (SubjectFault(WrongLength(s.OutputLength, output.Length), call [||]))
@@ -143,10 +154,14 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                         // An operand that is not finite came out of a call whose bound was finite, or carries an infinite error.
                         if not certify || not (finite x && finite k && finite bias) then
                             Zero
-                        elif case.Tier = Exact && Bound.isExact arithmetic s x k bias then
+                        elif case.Tier = Exact && Bound.isExact arithmetic subject.Profile.Traits s x k bias then
                             Zero
                         elif case.Tier = Exact then
-                            outside <- true
+                            match arithmetic with
+                            | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).HasExactGrid ->
+                                raise (Inapplicable "its arithmetic has no exact tier: the bound decides")
+                            | _ -> outside <- true
+
                             Zero
                         else
                             Bound.ofCall arithmetic subject.Profile.Traits s x k bias
@@ -180,7 +195,6 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     member _.Shape = shape
     member _.Tier = case.Tier
     member _.Profile = subject.Profile
-    member _.Subject = subject
 
     /// X, N×C×H×W.
     member _.X = x.Value

@@ -59,6 +59,25 @@ type Fault =
     | WrongLength of expected: int64 * actual: int64
     | Misdeclared of string
 
+[<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
+module Fault =
+    /// What a subject threw, and where.
+    let ofException (error: exn) =
+        let where =
+            match error.StackTrace with
+            | null -> ""
+            | trace ->
+                let first = trace.Split('\n')[0]
+                " " + first.Trim()
+
+        let hint =
+            match error with
+            | :? System.NotSupportedException
+            | :? System.NotImplementedException -> "; what it does not take it should declare (Supports)"
+            | _ -> ""
+
+        Threw $"{error.GetType().Name}: {error.Message}{where}{hint}"
+
 [<NoEquality; NoComparison>]
 type Verdict =
     | Holds of Evidence
@@ -67,6 +86,9 @@ type Verdict =
     | Undecided of string
     | NotApplicable of string
     | Unsupported of string
+
+/// Raised inside a judgement where a law has nothing to say about a case or subject.
+exception Inapplicable of string
 
 [<AutoOpen>]
 module Equations =

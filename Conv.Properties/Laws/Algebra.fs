@@ -30,7 +30,7 @@ let private zeroKernel =
         (fun trial ->
             let s, b = trial.Shape, trial.B
 
-            trial.Conv(s, trial.X, zeros trial.K, b) =~= broadcast s b
+            trial.Conv(s, trial.X, zeros trial.K, b) === broadcast s b
             |> named "conv(X, 0) + b" "b")
 
 let private zeroInput =
@@ -43,14 +43,14 @@ let private zeroInput =
         (fun trial ->
             let s, b = trial.Shape, trial.B
 
-            trial.Conv(s, zeros trial.X, trial.K, b) =~= broadcast s b
+            trial.Conv(s, zeros trial.X, trial.K, b) === broadcast s b
             |> named "conv(0, K) + b" "b")
 
 /// On reals these two compare bits, which only a deterministic subject owes; on the exact tier they compare numbers.
 let private bits (trial: Trial) =
     if trial.Tier = Bounded then
         if not trial.Profile.Traits.Deterministic then
-            Law.inapplicable "determinism is not declared"
+            Judge.inapplicable "determinism is not declared"
 
         (fun s x k b -> trial.ConvBits(s, x, k, Some b)), (===)
     else
@@ -279,9 +279,14 @@ let private compose =
         let o = trial.Choose(2, 1, 3)
         let shape kh kw = ConvShape(s.Batch, s.OutChannels, s.OutHeight, s.OutWidth, o, kh, kw)
         // A second bilinear problem multiplies its own grid in: the oracle takes a 2×2 or 1×1 kernel instead.
-        match trial.Tier, trial.Profile.ArithmeticOf(shape kh kw) with
-        | Exact, (:? Bilinear) when trial.Profile.Supports(shape kh kw) -> shape 2 2
-        | _ -> shape kh kw
+        if
+            trial.Tier = Exact
+            && trial.Profile.Supports(shape kh kw)
+            && (trial.Profile.ArithmeticOf(shape kh kw) :? Bilinear)
+        then
+            shape 2 2
+        else
+            shape kh kw
 
     Law.equation
         2
@@ -393,7 +398,7 @@ let private monotone =
         2
         Invariant
         "MONOTONE"
-        "K ≥ 0 and X ≤ X' give Y(X) ≤ Y(X')"
+        "K ≥ 0 and X ≤ X' give Y(X) ≤ Y(X'), and X ≥ 0 gives Y ≥ 0"
         { Law.terms "FP-6" "docs/bounds.md, lemma 10: rounding is monotone" "branches on the data, wrap-around on saturation, slips of sign" with
             Strength = May
             Domain = "AnyOrder with determinism declared"
@@ -403,11 +408,12 @@ let private monotone =
         (fun trial ->
             let s, k = trial.Shape, trial.K
 
-            match trial.Profile.ArithmeticOf s with
-            | :? AnyOrder when trial.Profile.Traits.Deterministic -> ()
-            | _ -> Law.inapplicable "only a fixed tree of rounded +, × and FMA is monotone"
+            let isFixedTree () = trial.Profile.Traits.Deterministic && (trial.Profile.ArithmeticOf s :? AnyOrder)
 
-            // X from −1 to 1, X' larger by up to 2: both signs. Drawn once: each reading of a trial's tensor draws all of it.
+            if trial.Profile.Supports s && not (isFixedTree ()) then
+                Judge.inapplicable "only a fixed tree of rounded +, × and FMA is monotone"
+
+            // X from −1 to 1, X' larger by up to 2: both signs.
             let drawn = trial.X
 
             let x =
@@ -422,7 +428,10 @@ let private monotone =
                 }
 
             let conv x = trial.ConvBits(s, x, k, None)
-            [ conv x <=~ conv x' |> named "Y(X)" "Y(X')" ])
+            let y = conv x
+            let zero = { y with Value = { y.Value with Data = Array.zeroCreate y.Value.Length } }
+
+            [ y <=~ conv x' |> named "Y(X)" "Y(X')"; zero <=~ conv drawn |> named "0" "Y(X) for X ≥ 0" ])
 
 let laws =
     [

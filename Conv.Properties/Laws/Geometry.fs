@@ -6,7 +6,7 @@ open Conv
 
 let private definition = "the definition, re-indexed"
 
-/// Whatever reaches the subject of an axis: (size, before, after, taps, stride, dilation).
+/// Rows (or columns) behind the last window.
 let private remainder size before after extent stride = (size + before + after - extent) % stride
 
 let private remainders (s: ConvShape) =

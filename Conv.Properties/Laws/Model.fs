@@ -22,8 +22,8 @@ let private modelExact =
         1
         ModelBased
         "MODEL-EXACT"
-        "Y(X, K, b) is the definition's, on integers whose partial sums are representable"
-        { Law.terms "DEF-1" definition "every geometric, indexing and blocking fault; blind to precision, NaN and resources" with
+        "Y(X, K, b) is the definition's, on numbers whose partial sums are all representable"
+        { Law.terms "DEF-1, FP-1" definition "every geometric, indexing and blocking fault; blind to precision, NaN and resources" with
             Domain = "AnyOrder; Bilinear within its certificate"
             Tiers = [ Exact ]
             Relates = false
@@ -37,7 +37,7 @@ let private modelBound =
         "MODEL-BOUND"
         "|Y − the definition| ≤ γ_{n+1}·(S + |b|), or γ_K × the absolute program for Bilinear"
         { Law.terms
-              "FP-2, FP-3"
+              "DEF-1, FP-2, FP-3"
               "Higham 2002, §3.1; Barabasz et al. 2018: docs/bounds.md, lemmas 2 and 4"
               "faults that integers hide: truncation, wrong rounding, mistyped transforms, an epsilon in a denominator" with
             Domain = "AnyOrder; Bilinear within its bound"
@@ -197,7 +197,7 @@ let private shapeCount =
                     |> named "output width" "columns counted"
                 ]
 
-            Law.judge false judge subject case)
+            Judge.ofCase false judge subject case)
 
 /// Whole-number weights of a position along one axis: no two neighbours alike, so that a permutation shows.
 let positionWeight i = float (1 + (i * 7 + i / 3 * 5) % 29)

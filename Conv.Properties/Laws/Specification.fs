@@ -77,7 +77,7 @@ let private figureLaw =
             fun subject case ->
                 match law.Judge subject case with
                 // F(4,3) has no exact tier on this kernel, whose weights are not multiples of 9: its bound decides.
-                | Undecided reason when reason = Law.leftItsGrid ->
+                | Undecided reason when reason = Judge.leftItsGrid ->
                     NotApplicable "the figure is off the certificate's grid: judged by the bound"
                 | verdict -> verdict
     }
@@ -301,7 +301,7 @@ let private parameterCount =
                 && expected |> Array.map whole |> independent
 
             if not trial.Planning && not tellsApart then
-                Law.inapplicable "this input does not tell all parameters apart"
+                Judge.inapplicable "this input does not tell all parameters apart"
 
             // Responses that equal these have their rank.
             let actual = responses (fun k b -> trial.Conv(s, x, k, b))
@@ -375,6 +375,6 @@ let private cost =
                     formula =~= single sums |> named "formula" "sums counted"
                 ]
 
-            Law.judge false judge subject case)
+            Judge.ofCase false judge subject case)
 
 let laws = [ figureLaw; channelSum; outStack; pointwiseMatmul; parameterCount; cost ]

@@ -30,7 +30,7 @@ let private tiles =
             "apache/tvm"
             "7090"
             "Winograd was wrong on images that are not square: the tiles across were taken for the tiles down."
-            [ "PERMUTE-OUT"; "STRIDE-SUBSAMPLE" ]
+            [ "STRIDE-SUBSAMPLE" ]
 
         { honest with
             Computes = fun s _ -> not (winograd s && s.OutHeight % 4 = 0 && s.OutWidth % 4 = 0)
@@ -41,7 +41,7 @@ let private tiles =
             "Tencent/ncnn"
             "e9c890ad8"
             "Where there was no border to cut off, Winograd's result never reached the output."
-            [ "OUT-STACK"; "MODEL-EXACT" ]
+            [ "COMPOSE"; "DILATE-PHASE" ]
 
         { honest with
             Computes = fun s at -> not (winograd s) || at.I < s.OutHeight / 4 * 4 && at.J < s.OutWidth / 4 * 4
@@ -99,7 +99,7 @@ let private tiles =
             "adam-dziedzic/winograd"
             "1"
             "The tiles of F(4,3) advanced by two, which is right for F(2,3)."
-            [ "STRIDE-SUBSAMPLE"; "DILATE-PHASE"; "MODEL-EXACT" ]
+            [ "COMPOSE"; "DILATE-PHASE"; "STRIDE-SUBSAMPLE" ]
     ]
 
 let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
@@ -122,7 +122,7 @@ let private packing =
             "oneapi-src/oneDNN"
             "ef9993c254"
             "A 1×1 convolution whose output is as large as its input went to GEMM directly, whatever its stride and padding."
-            [ "PAD-EXPLICIT" ]
+            [ "TAP-SUM"; "POINTWISE-MATMUL" ]
 
         { honest with
             InputColumn =
@@ -138,7 +138,7 @@ let private packing =
             "alibaba/MNN"
             "361bbc90d"
             "The path for a width of one ignored the horizontal padding."
-            [ "POINTWISE-MATMUL"; "TRAILING-UNUSED"; "KERNEL-ZEROBORDER" ]
+            [ "TRANSPOSE-HW"; "KERNEL-ZEROBORDER"; "FLIP" ]
 
         { honest with
             Accumulate = fun s t sum x k -> if lastTap s t then sum * x + k else sum + x * k

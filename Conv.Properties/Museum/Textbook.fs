@@ -120,7 +120,7 @@ let subject name (organs: Organs) =
         {
             Supports = fun _ -> true
             ArithmeticOf = fun _ -> AnyOrder()
-            Traits = Traits.Default
+            Traits = Traits(Deterministic = true)
             Capabilities = Set.empty
         }
 

@@ -99,6 +99,8 @@ let private biasFirst (t: Terms) bias =
 
     sum
 
+let private reproducible = { Ours.convShape.Profile with Traits = Traits(Deterministic = true) }
+
 /// Of any order: a tree that does not depend on the data.
 let anyOrder: Subject list =
     [
@@ -109,7 +111,7 @@ let anyOrder: Subject list =
         "variant:blocked", blocked
         "variant:bias-first", biasFirst
     ]
-    |> List.map (fun (name, total) -> Subject.forward name Ours.convShape.Profile (direct total))
+    |> List.map (fun (name, total) -> Subject.forward name reproducible (direct total))
 
 /// One-dimensional transforms, from `from` at steps of `step` in the first array to the same in the second: Lavin & Gray's, the partial
 /// sums shared between rows and common factors pulled out.
@@ -246,7 +248,13 @@ let bilinear: Subject list =
         let own = declared.Profile.Traits
 
         let traits =
-            Traits(FusedMultiplyAdd = true, KernelSizes = own.KernelSizes, Strides = own.Strides, Dilations = own.Dilations)
+            Traits(
+                Deterministic = true,
+                FusedMultiplyAdd = true,
+                KernelSizes = own.KernelSizes,
+                Strides = own.Strides,
+                Dilations = own.Dilations
+            )
 
         Subject.forward $"variant:{name}-shifted" { declared.Profile with Traits = traits } (tiled transforms))
 

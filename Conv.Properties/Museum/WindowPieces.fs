@@ -221,7 +221,7 @@ let private stride =
             "oneapi-src/oneDNN"
             "11d280f1fb"
             "A 1×1 convolution with strides 1 and 2 was flattened to one axis of stride 2."
-            [ "POLYPHASE"; "POINTWISE-MATMUL"; "MODEL-BOUND" ]
+            [ "POINTWISE-MATMUL"; "TAP-SUM"; "TRANSPOSE-HW" ]
 
         { honest with
             InputRow = fun s at u -> if pointwise s then at.I - s.PadTop else honest.InputRow s at u

@@ -45,6 +45,25 @@ module Case =
 
         $"format={format} law={case.Law} tier={case.Tier.Name} {case.Problem}{args} {Fill.print case.Fill}"
 
+    /// Whether a listed element lies in its tensor. The second input and kernel are as large as the law draws them.
+    let isInside (s: ConvShape) (e: Element) =
+        let within d0 d1 d2 d3 = e.I0 < d0 && e.I1 < d1 && e.I2 < d2 && e.I3 < d3
+
+        match e.Role with
+        | Role.Input -> within s.Batch s.InChannels s.InHeight s.InWidth
+        | Role.Kernel -> within s.OutChannels s.InChannelsPerGroup s.KernelHeight s.KernelWidth
+        | Role.Bias -> within s.OutChannels 1 1 1
+        | _ -> true
+
+    /// The case on another shape: listed elements that the shape has no place for are left out.
+    let onShape (shape: ConvShape) (case: Case) =
+        let fill =
+            match case.Fill with
+            | Drawn _ -> case.Fill
+            | Explicit elements -> Explicit(List.filter (isInside shape) elements)
+
+        { case with Problem = shape; Fill = fill }
+
     let private own = set [ "format"; "law"; "tier"; "args"; "fill"; "seed"; "values"; "subject" ]
 
     /// Reads a line. Gives the subject too, where the line names one. Raises FormatException or ArgumentException with one clear sentence.
@@ -95,11 +114,21 @@ module Case =
             |> String.concat " "
             |> ConvShape.Parse
 
-        field "subject",
-        {
-            Law = need "law"
-            Tier = tier
-            Problem = shape
-            Args = args
-            Fill = Fill.parse field
-        }
+        let fill = Fill.parse field
+
+        match fill with
+        | Drawn _ -> ()
+        | Explicit elements ->
+            match elements |> List.tryFind (isInside shape >> not) with
+            | Some e -> raise (FormatException $"The tensor {e.Role} of this shape has no element {e.I0}.{e.I1}.{e.I2}.{e.I3}.")
+            | None -> ()
+
+            match
+                elements
+                |> List.countBy (fun e -> e.Role, e.I0, e.I1, e.I2, e.I3)
+                |> List.tryFind (fun (_, count) -> count > 1)
+            with
+            | Some((role, i0, i1, i2, i3), _) -> raise (FormatException $"Element {i0}.{i1}.{i2}.{i3} of {role} is given twice.")
+            | None -> ()
+
+        field "subject", { Law = need "law"; Tier = tier; Problem = shape; Args = args; Fill = fill }

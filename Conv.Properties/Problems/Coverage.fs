@@ -24,6 +24,17 @@ let decidesFrom = 100
 
 let classes =
     [
+        conv
+            "both axes alike, with padding"
+            (fun s ->
+                s.KernelHeight = s.KernelWidth
+                && s.StrideHeight = s.StrideWidth
+                && s.DilationHeight = s.DilationWidth
+                && s.PadTop > 0
+                && s.PadTop = s.PadLeft
+                && s.PadTop = s.PadBottom
+                && s.PadTop = s.PadRight)
+            [ "c=2 h=6 w=6 o=3 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"; "c=2 h=6 w=6 o=3 kh=1 kw=1 pt=1 pl=1 pb=1 pr=1" ]
         conv "batch > 1" (fun s -> s.Batch > 1) [ "n=2 c=2 h=6 w=7 o=3 kh=3 kw=3 pt=1 pl=1"; "n=2 c=2 h=6 w=7 o=3 kh=1 kw=1" ]
         conv "several input channels" (fun s -> s.InChannelsPerGroup > 1) [ "c=3 h=6 w=7 o=2 kh=3 kw=3"; "c=3 h=6 w=7 o=2 kh=1 kw=1" ]
         conv "several output channels" (fun s -> s.OutChannelsPerGroup > 1) [ "c=2 h=6 w=7 o=3 kh=3 kw=3"; "c=2 h=6 w=7 o=3 kh=1 kw=1" ]

@@ -172,7 +172,7 @@ module Fill =
                             | None -> bad part
 
                         match Single.TryParse(value, NumberStyles.Float, inv) with
-                        | true, v ->
+                        | true, v when Single.IsFinite v ->
                             {
                                 Role = role
                                 I0 = index i0

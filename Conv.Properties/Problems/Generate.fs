@@ -1,6 +1,7 @@
-/// The distribution of problems: geometry where convolutions break. Asymmetric by construction (four different pads, H ≠ W, K_h ≠ K_w,
-/// s_h ≠ s_w, d_h ≠ d_w come out of independent draws), biased to boundaries (one below, at and above 4, 8, 16, 32), and now and then one
-/// dimension of 65, 130 or 260 while the rest stay small. Shrinking is what goes to the symmetric and small.
+/// The distribution of problems: geometry where convolutions break. Asymmetric in two draws of three (four different pads, H ≠ W,
+/// K_h ≠ K_w, s_h ≠ s_w, d_h ≠ d_w come out of independent draws), the symmetric layers of real networks in the
+/// third, biased to boundaries (one below, at and above 4, 8, 16, 32), and now and then one dimension of 65, 130 or 260 while the rest
+/// stay small, or many channels on both sides. Shrinking is what goes to the small.
 module Conv.Properties.Generate
 
 open FsCheck
@@ -14,15 +15,22 @@ let budget, elements = 40_000L, 8_000L
 let private pick (weighted: (int * int list) list) = Gen.frequency [ for weight, values in weighted -> weight, Gen.elements values ]
 
 let private plane =
-    pick [ 5, [ 1; 2; 3 ]; 8, [ 4; 5; 6; 7 ]; 8, [ 8; 9; 10; 11; 12 ]; 3, [ 15; 16; 17 ]; 1, [ 31; 32; 33 ] ]
+    pick
+        [
+            5, [ 1; 2; 3 ]
+            8, [ 4; 5; 6; 7 ]
+            8, [ 8; 9; 10; 11; 12 ]
+            4, [ 13; 14; 15; 16; 17 ]
+            2, [ 18; 20; 24; 28; 31; 32; 33 ]
+        ]
 
 let private channels =
     pick [ 10, [ 1; 2; 3 ]; 6, [ 4; 5; 6; 7 ]; 3, [ 8; 9 ]; 2, [ 15; 16; 17 ]; 1, [ 31; 32; 33 ] ]
 
-let private taps = pick [ 4, [ 1 ]; 4, [ 2 ]; 7, [ 3 ]; 3, [ 4; 5; 6 ]; 2, [ 7 ] ]
+let private taps = pick [ 8, [ 1 ]; 8, [ 2 ]; 14, [ 3 ]; 6, [ 4; 5; 6 ]; 4, [ 7 ]; 1, [ 8; 9; 11 ] ]
 let private stride = pick [ 6, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4; 5 ] ]
-let private dilation = pick [ 7, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4 ] ]
-let private padding = pick [ 5, [ 0 ]; 4, [ 1 ]; 3, [ 2 ]; 2, [ 3 ]; 1, [ 4; 5; 7 ] ]
+let private dilation = pick [ 14, [ 1 ]; 6, [ 2 ]; 4, [ 3 ]; 2, [ 4 ]; 1, [ 5; 6; 12 ] ]
+let private padding = pick [ 10, [ 0 ]; 8, [ 1 ]; 6, [ 2 ]; 4, [ 3 ]; 2, [ 4; 5; 7 ]; 1, [ 9; 12 ] ]
 let private images = pick [ 12, [ 1 ]; 6, [ 2 ]; 3, [ 3; 4; 5 ] ]
 
 type private Grouping =
@@ -73,28 +81,165 @@ let rec private fit (s: ConvShape) =
         | [] -> s
         | candidates -> candidates |> List.maxBy fst |> snd |> fit
 
-/// One dimension far beyond the others, which stay at most 3.
+/// One dimension far beyond the others, which stay at most 3; or many channels on both sides of a plane of a few pixels.
 let private stretched (s: ConvShape) =
     gen {
         let! large = Gen.elements [ 65; 130; 260 ]
-        let! which = Gen.choose (0, 4)
+        let! c, o = Gen.two (Gen.elements [ 24; 31; 32; 33 ])
+        let! which = Gen.choose (0, 5)
         let small = min 3
 
         let s =
             s.With(batch = 1, inChannels = small s.InChannelsPerGroup, outChannels = small s.OutChannelsPerGroup, groups = 1)
 
-        let height = max (min s.InHeight 4) (s.KernelExtentHeight - s.PadTop - s.PadBottom)
-        let width = max (min s.InWidth 4) (s.KernelExtentWidth - s.PadLeft - s.PadRight)
-        let s = s.With(inHeight = height, inWidth = width)
+        let least size before after extent = max (min size 4) (extent - before - after)
+
+        let s =
+            s.With(
+                inHeight = least s.InHeight s.PadTop s.PadBottom s.KernelExtentHeight,
+                inWidth = least s.InWidth s.PadLeft s.PadRight s.KernelExtentWidth
+            )
 
         return
             match which with
             | 0 -> s.With(inChannels = large)
             | 1 -> s.With(outChannels = large)
-            | 2 -> s.With(inHeight = max height large)
+            | 2 -> s.With(inHeight = max s.InHeight large)
             | 3 -> s.With(batch = large)
-            | _ -> s.With(inWidth = max width large)
+            | 4 -> s.With(inWidth = max s.InWidth large)
+            | _ ->
+                let taps = min 3
+
+                s.With(
+                    inChannels = c,
+                    outChannels = o,
+                    kernelHeight = taps s.KernelHeight,
+                    kernelWidth = taps s.KernelWidth,
+                    inHeight = min 2 s.InHeight,
+                    inWidth = min 2 s.InWidth,
+                    padTop = 1,
+                    padLeft = 1,
+                    padBottom = 1,
+                    padRight = 1,
+                    dilationHeight = 1,
+                    dilationWidth = 1
+                )
     }
+
+/// The layer that networks are made of: both axes alike, with the padding that keeps the size, with none, or with any.
+let private symmetric (s: ConvShape) =
+    gen {
+        let! style = Gen.choose (0, 3)
+        let taps, dilation, size = s.KernelHeight, s.DilationHeight, s.InHeight
+        let extent = (taps - 1) * dilation + 1
+
+        let pad =
+            match style with
+            | 0
+            | 1 -> extent / 2
+            | 2 -> 0
+            | _ -> s.PadTop
+
+        let size = max size (extent - 2 * pad)
+
+        return
+            ConvShape(
+                s.Batch,
+                s.InChannels,
+                size,
+                size,
+                s.OutChannels,
+                taps,
+                taps,
+                s.StrideHeight,
+                s.StrideHeight,
+                pad,
+                pad,
+                pad,
+                pad,
+                dilation,
+                dilation,
+                s.Groups
+            )
+    }
+
+/// Simplifications that many implementations ask for, each of the shape before it.
+let private simplifications: (ConvShape -> ConvShape) list =
+    let roundUp multiple (value: int) = (value + multiple - 1) / multiple * multiple
+
+    let channels multiple (s: ConvShape) =
+        let cg, og = roundUp multiple s.InChannelsPerGroup, roundUp multiple s.OutChannelsPerGroup
+        s.With(inChannels = s.Groups * cg, outChannels = s.Groups * og)
+
+    let pads (top: int) (left: int) (s: ConvShape) = s.With(padTop = top, padLeft = left, padBottom = top, padRight = left)
+
+    let kernel (height: int) (width: int) (s: ConvShape) =
+        let enough size taps dilation = max size ((taps - 1) * dilation + 1)
+
+        s.With(
+            kernelHeight = height,
+            kernelWidth = width,
+            inHeight = enough s.InHeight height s.DilationHeight,
+            inWidth = enough s.InWidth width s.DilationWidth
+        )
+
+    [
+        fun s -> kernel s.KernelHeight s.KernelHeight s
+        fun s -> s.With(strideWidth = s.StrideHeight)
+        fun s -> s.With(inHeight = max s.InHeight s.KernelExtentHeight, inWidth = max s.InWidth s.KernelExtentWidth)
+        fun s -> pads s.PadTop s.PadLeft s
+        fun s -> pads s.PadTop s.PadTop s
+        fun s -> s.With(dilationHeight = 1, dilationWidth = 1)
+        fun s -> s.With(groups = 1, inChannels = min 33 s.InChannels, outChannels = min 33 s.OutChannels)
+        fun s ->
+            s.With(inWidth = s.InHeight)
+            |> fun s ->
+                if s.InWidth >= s.KernelExtentWidth then
+                    s
+                else
+                    s.With(inWidth = s.KernelExtentWidth)
+        // What keeps the size at stride 1.
+        fun s -> pads (s.KernelExtentHeight / 2) (s.KernelExtentWidth / 2) s
+        channels 4
+        channels 8
+        fun s -> pads 1 1 s
+        fun s -> pads 0 0 s
+        fun s -> s.With(strideHeight = 1, strideWidth = 1)
+        fun s -> kernel 3 3 s
+        fun s -> pads 1 1 s
+        fun s -> pads 0 0 s
+        fun s -> kernel 1 1 s
+        fun s -> s.With(batch = 1)
+        channels 16
+        channels 32
+    ]
+
+/// The shape, simplified as little as these steps allow until it is accepted: for implementations that take only a corner of the space.
+/// From `first` on, so that different draws try the steps in different orders.
+let towards (accepts: ConvShape -> bool) first (s: ConvShape) : ConvShape voption =
+    let rec simplify steps s =
+        if accepts s then
+            ValueSome s
+        else
+            match steps with
+            | [] -> ValueNone
+            | step :: rest ->
+                let next =
+                    try
+                        step s
+                    with :? System.ArgumentException ->
+                        s
+
+                simplify rest next
+
+    let before, from = List.splitAt (first % simplifications.Length) simplifications
+
+    match simplify (from @ before) s with
+    | ValueSome found ->
+        ValueSome(fit found)
+        |> ValueOption.filter accepts
+        |> ValueOption.orElse (ValueSome found)
+    | ValueNone -> simplify simplifications s
 
 /// Any valid problem, with the subject's hints of where to look.
 let geometry (traits: Traits) : Gen<ConvShape> =
@@ -131,11 +276,13 @@ let geometry (traits: Traits) : Gen<ConvShape> =
         let shape =
             ConvShape(batch, c, enough h pt pb kh dh, enough w pl pr kw dw, o, kh, kw, sh, sw, pt, pl, pb, pr, dh, dw, groups)
 
-        let! stretch = Gen.choose (0, 15)
-
-        if stretch = 0 then
+        // One in sixteen is stretched, and a third of the others has both axes alike.
+        match! Gen.choose (0, 15) with
+        | 0 ->
             let! long = stretched shape
             return fit long
-        else
-            return fit shape
+        | style when style <= 5 ->
+            let! alike = symmetric shape
+            return fit alike
+        | _ -> return fit shape
     }

@@ -155,7 +155,7 @@ let cases (project: ConvShape -> ConvShape voption) (case: Case) : Case seq =
     seq {
         for shape in shapes case.Problem do
             match project shape with
-            | ValueSome shape -> yield { case with Problem = shape }
+            | ValueSome shape -> yield Case.onShape shape case
             | ValueNone -> ()
 
         for at, raw in List.indexed case.Args do

@@ -112,7 +112,7 @@ let private arithmetic (call: Call) struct (n, o, i, j) =
     | [] -> "0 (the window lies wholly in the padding)"
     | parts -> String.Join(" + ", parts)
 
-/// The definition's output of a call, in double, and the elements that are further from it than the call's arithmetic allows.
+/// The definition's output of a call, in double; how far each element may be from it; and the elements that are further.
 let private judge (subject: Subject) tier (call: Call) =
     let s = call.Shape
     let x, k, b = Array.map float call.Input, Array.map float call.Kernel, Array.map float call.Bias
@@ -121,17 +121,18 @@ let private judge (subject: Subject) tier (call: Call) =
     let arithmetic = subject.Profile.ArithmeticOf s
 
     let allowed =
-        if tier = Exact && Bound.isExact arithmetic s x k b then
+        if tier = Exact && Bound.isExact arithmetic subject.Profile.Traits s x k b then
             Zero
         else
             Bound.ofCall arithmetic subject.Profile.Traits s x k b
 
     let oracle = Bound.ofOracle s x k b
-    let isWrong at = not (abs (call.Output[at] - expected[at]) <= allowed.At at + oracle.At at)
-    expected, List.filter isWrong [ 0 .. call.Output.Length - 1 ]
+    let bound at = allowed.At at + oracle.At at
+    let isWrong at = not (abs (call.Output[at] - expected[at]) <= bound at)
+    expected, bound, List.filter isWrong [ 0 .. call.Output.Length - 1 ]
 
 /// The problem of a call, and where it is wrong: the planes that hold a wrong element first.
-let private drawCall (call: Call) (expected: float[]) (wrong: int list) =
+let private drawCall (call: Call) (expected: float[]) (bound: int -> float) (wrong: int list) =
     let s = call.Shape
     let right = Values.ofArray (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) expected
     let actual = { right with Data = call.Output }
@@ -161,6 +162,9 @@ let private drawCall (call: Call) (expected: float[]) (wrong: int list) =
         if wrongPlanes.Length > 4 then
             $"    … and {wrongPlanes.Length - 4} more planes of Y with wrong elements"
         $"    y[{n},{o},{i},{j}] = {arithmetic call element} = {number expected[at]}, not {number call.Output[at]}"
+
+        if bound at > 0.0 then
+            $"    they differ by {digits (abs (call.Output[at] - expected[at]))}, the proven bound is {digits (bound at)}"
     ]
 
 /// The two sides of the equation, where no single call is wrong by itself.
@@ -197,7 +201,7 @@ let describe fault =
 let replay (subject: Subject) (case: Case) = $"subject={subject.Name} {Case.print case}"
 
 /// A failing verdict on a case, line by line.
-let ofVerdict (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : string list =
+let drawing (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : string list =
     [
         $"{law.Id} ({law.Clause}) is broken by {subject.Name}: {law.Statement}"
         match verdict with
@@ -217,11 +221,11 @@ let ofVerdict (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : st
                 own
                 |> List.tryPick (fun (index, call) ->
                     match judge subject case.Tier call with
-                    | _, [] -> None
-                    | expected, wrong -> Some(index, call, expected, wrong))
+                    | _, _, [] -> None
+                    | expected, bound, wrong -> Some(index, call, expected, bound, wrong))
 
             match wrongCall, own with
-            | Some(index, call, expected, wrong), _ ->
+            | Some(index, call, expected, bound, wrong), _ ->
                 let which =
                     if witness.Calls.Length = 1 then
                         ""
@@ -229,7 +233,7 @@ let ofVerdict (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : st
                         $"   (call {index + 1} of {witness.Calls.Length})"
 
                 $"  {call.Shape}{which}"
-                yield! drawCall call expected wrong
+                yield! drawCall call expected bound wrong
             | None, (_, call) :: _ ->
                 $"  {call.Shape}   (by itself, every call is within its bound)"
                 yield! drawn "X" (inputOf call)
@@ -240,8 +244,10 @@ let ofVerdict (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : st
             $"  {describe fault}"
             $"  {call.Shape}"
         | _ -> "  the shrunk case did not fail when it was judged again: the subject is not deterministic"
-        $"  replay \"{replay subject case}\""
     ]
+
+/// A failing verdict and the command that judges the case again.
+let ofVerdict law subject case verdict : string list = drawing law subject case verdict @ [ $"  replay \"{replay subject case}\"" ]
 
 /// The counterexample of a failure, line by line.
 let lines (law: Law) (subject: Subject) (failure: Run.Failure) : string list = ofVerdict law subject failure.Shrunk failure.Verdict

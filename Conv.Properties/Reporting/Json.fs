@@ -130,6 +130,9 @@ let conformance options (laws: Law list) (judged: Matrix.Judged list) seconds (w
 
     list w "subjects" judged (fun (subject, verdict, _) ->
         w.WriteString("name", subject.Name)
+        w.WriteBoolean("deterministic", subject.Profile.Traits.Deterministic)
+        w.WriteBoolean("fusedMultiplyAdd", subject.Profile.Traits.FusedMultiplyAdd)
+        w.WriteBoolean("flushesSubnormals", subject.Profile.Traits.FlushesSubnormals)
 
         match verdict with
         | Conclusion.Conforms -> w.WriteString("verdict", "conforms")

@@ -47,7 +47,7 @@ let private law id = All.tryFind id |> Option.get
 let print (workload: Workload.Workload) (subjects: Subject list) (results: Layers.Result list) quiet =
     if not quiet then
         Terminal.line $"{workload.Title} ({workload.Source})"
-        let table = Table(Border = TableBorder.Simple)
+        let table = Table(Border = (if Terminal.unicode then TableBorder.Simple else TableBorder.Ascii))
 
         for title in [ "layer"; "shape" ] @ [ for s in subjects -> s.Name.Replace('-', '\n') ] do
             let column = TableColumn(Markup.Escape title)
@@ -79,7 +79,7 @@ let print (workload: Workload.Workload) (subjects: Subject list) (results: Layer
                     $"{id} is broken by {r.Subject.Name} at {witness.Wrong.Length} sampled elements of {r.Layer.Name}: {r.Layer.Shape}"
             | _ -> ()
 
-    let codes =
+    let verdicts =
         [
             for subject in subjects do
                 let own = results |> List.filter (fun r -> r.Subject.Name = subject.Name)
@@ -108,11 +108,15 @@ let print (workload: Workload.Workload) (subjects: Subject list) (results: Layer
                         | _ -> 0.0)
                     |> List.fold max 0.0
 
-                let code, say =
-                    if List.exists broken verdicts then 1, "[red]violates[/]"
-                    elif held.IsEmpty then 4, "[yellow]undecided[/]: it supports no layer"
-                    elif undecided then 4, "[yellow]undecided[/]"
-                    else 0, "[green]conforms[/]"
+                let verdict, say =
+                    if List.exists broken verdicts then
+                        Conclusion.Violates, "[red]violates[/]"
+                    elif undecided then
+                        Conclusion.Unsettled [], "[yellow]undecided[/]"
+                    elif held.IsEmpty then
+                        Conclusion.Silent, "[grey]silent[/]: it supports no layer"
+                    else
+                        Conclusion.Conforms, "[green]conforms[/]"
 
                 let seconds = own |> List.sumBy _.Seconds
 
@@ -120,16 +124,12 @@ let print (workload: Workload.Workload) (subjects: Subject list) (results: Layer
                     FormattableString.Invariant $"{held.Length} of {own.Length} layers hold, worst error/bound {ratio:F4}, {seconds:F1} s"
 
                 Terminal.out.MarkupLine $"{Markup.Escape(subject.Name.PadRight 16)} {say}; {figures}"
-                code
+                verdict
         ]
 
-    // A subject that supports no layer of this network is no fault of the others.
-    if List.contains 1 codes then 1
-    elif codes |> List.forall ((=) 4) then 4
-    elif codes.Length > 1 then 0
-    else List.max codes
+    Conclusion.exitCode verdicts
 
-/// NETWORK.json.
+/// conformance.json of a workload.
 let json options (workload: Workload.Workload) (results: Layers.Result list) seconds (w: Utf8JsonWriter) =
     w.WriteStartObject()
     Json.heading options seconds w

@@ -16,7 +16,7 @@ let private ratio (value: float) =
 /// The mark of a cell, and its colour.
 let private mark (cell: Conclusion.Cell) =
     match cell.Status with
-    | Conclusion.Held when cell.AgainstOracle = cell.Held -> "✓o", "green"
+    | Conclusion.Held when cell.AgainstOracle > 0 -> "✓o", "green"
     | Conclusion.Held -> "✓", "green"
     | Conclusion.Broken when cell.Law.Strength = Must -> "✗", "red"
     | Conclusion.Broken -> "(✗)", "yellow"
@@ -25,7 +25,7 @@ let private mark (cell: Conclusion.Cell) =
     | Conclusion.Inapplicable _ -> "–", "grey"
 
 let private legend =
-    "✓ holds   ✓o holds against the oracle   ✗ broken   (✗) a broken SHOULD or MAY   ? undecided   u unsupported   – not applicable"
+    "✓ holds   ✓o holds, some problems by the oracle   ✗ broken   (✗) a broken SHOULD or MAY   ? undecided   u unsupported   – not applicable"
 
 /// Below this many columns the subjects are numbered, and named under the matrix.
 let private wideFrom = 116
@@ -33,7 +33,7 @@ let private wideFrom = 116
 /// Prints the matrix.
 let print (laws: Law list) (subjects: Subject list) (cells: Conclusion.Cell list) =
     let wide = Terminal.out.Profile.Width >= wideFrom && subjects.Length <= 10
-    let table = Table(Border = TableBorder.Simple)
+    let table = Table(Border = (if Terminal.unicode then TableBorder.Simple else TableBorder.Ascii))
 
     let add right (title: string) =
         let column = TableColumn(Markup.Escape(Terminal.show title))

@@ -7,7 +7,7 @@ open System.Text
 open Spectre.Console
 
 /// Whether the locale can show more than ASCII. An unset locale is taken to be what the console says, which is UTF-8.
-let private unicode =
+let unicode =
     let locale =
         [ "LC_ALL"; "LC_CTYPE"; "LANG" ]
         |> List.map Environment.GetEnvironmentVariable

@@ -80,7 +80,8 @@ module Subject =
             MultiplyAdds = multiplyAdds
         }
 
-    /// Whether any of a thousand generated problems is supported.
+    /// Whether any of a thousand generated problems, simplified if need be, is supported.
     let supportsSomething (subject: Subject) =
         FsCheck.FSharp.Gen.sampleWithSeed (FsCheck.Rnd(1UL, 1UL)) 50 1000 (Generate.geometry subject.Profile.Traits)
-        |> Array.exists subject.Profile.Supports
+        |> Seq.indexed
+        |> Seq.exists (fun (at, shape) -> (Generate.towards subject.Profile.Supports at shape).IsSome)

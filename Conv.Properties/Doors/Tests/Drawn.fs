@@ -40,7 +40,7 @@ module Drawing =
     let element: Gen<Element> =
         gen {
             let! role = Gen.elements (Enum.GetValues<Role>())
-            let! at = Gen.choose (0, 40) |> Gen.four
+            let! at = Gen.frequency [ 3, Gen.choose (0, 3); 1, Gen.choose (0, 40) ] |> Gen.four
             let i0, i1, i2, i3 = at
 
             let! value =
@@ -57,7 +57,13 @@ module Drawing =
             let! seed = ArbMap.defaults |> ArbMap.generate<uint64>
             let! index = Gen.choose (0, 1_000_000)
             let case = Address.case seed law subject.Profile tier index
-            let! elements = Gen.listOf element
+            let! drawn = Gen.listOf element
+
+            let elements =
+                drawn
+                |> List.filter (Case.isInside case.Problem)
+                |> List.distinctBy (fun e -> e.Role, e.I0, e.I1, e.I2, e.I3)
+
             let! listed = Gen.elements [ false; false; true ]
             return if listed then { case with Fill = Explicit elements } else case
         }

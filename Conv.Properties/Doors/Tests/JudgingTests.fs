@@ -126,7 +126,8 @@ let ``the loop is within its bound of the exact result`` (SmallShape s) (seed: u
 
 // ---- the certificate of any order
 
-let private isExact x k b = Bound.isExact (AnyOrder()) (ConvShape(1, 1, 1, Array.length x, 1, 1, Array.length k)) x k b
+let private isExact x k b =
+    Bound.isExact (AnyOrder()) Traits.Default (ConvShape(1, 1, 1, Array.length x, 1, 1, Array.length k)) x k b
 
 [<Fact>]
 let ``the any-order certificate at its edges`` () =
@@ -169,7 +170,7 @@ let ``certified sums are exact in any order`` (seed: uint64) =
 
     let fill = Drawn(Lattice lattice, seed)
     let x, k, b = input s fill, kernel s fill, bias s fill
-    Assert.True(Bound.isExact (AnyOrder()) s x k b)
+    Assert.True(Bound.isExact (AnyOrder()) Traits.Default s x k b)
     let biasAt = Bound.biasOf s b
     let expected = Oracle.correlate s x k |> Array.mapi (fun at y -> y + biasAt at)
 

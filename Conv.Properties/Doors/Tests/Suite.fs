@@ -91,6 +91,10 @@ type ``Group 0: the specification``() =
 type ``Group 1: the model``() =
     static member Asked = asked 1
 
+    /// Every implementation is asked every law of this group: none may fall silent.
+    [<Fact>]
+    member _.``leaves nobody out``() = Assert.Empty(pairs 1 |> List.filter (fun (_, _, reason) -> reason.IsSome))
+
     [<Theory; MemberData("Asked")>]
     member _.Holds(law: string, subject: string) = hold law subject
 

@@ -1,7 +1,5 @@
 using Conv;
 
-namespace MyProject;
-
 /// <summary>A convolution as somebody might have written it: here, seven plain loops.</summary>
 internal static class MyConvolution
 {

@@ -1,8 +1,6 @@
 using Conv.Properties;
 using Xunit;
 
-namespace MyProject;
-
 public class MyConvolutionTests
 {
     public static TheoryData<string> Laws => [.. Conformance.Laws];

@@ -1,0 +1,92 @@
+/// Layers of real networks: what is right conforms, what is wrong is found on the whole output and on sampled elements.
+module Conv.Properties.LayerTests
+
+open System.IO
+open System.Text.Json
+open Xunit
+open Conv
+
+let private workload: Workload.Workload =
+    let layer name shape : Workload.Layer = { Name = name; Count = 1; Shape = ConvShape.Parse shape }
+
+    {
+        Name = "small"
+        Title = "Small layers"
+        Source = "this test"
+        Layers =
+            [
+                layer "3x3" "c=20 h=19 w=21 o=12 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+                layer "1x1" "c=16 h=14 w=14 o=24 kh=1 kw=1 sh=2 sw=2"
+                layer "depthwise" "c=16 h=15 w=15 o=16 kh=3 kw=3 sh=2 sw=2 pt=1 pl=1 pb=1 pr=1 g=16"
+            ]
+    }
+
+let private verify subjects =
+    let folder = Directory.CreateTempSubdirectory("conv-").FullName
+    let code = Verify.workload Run.defaults workload subjects folder true
+    let report = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "conformance.json"))).RootElement
+    Directory.Delete(folder, true)
+    code, report.Clone()
+
+let private subject name = Ours.implementations |> List.find (fun s -> s.Name = name)
+
+/// One element of every output, wrong by one unit: at the index that `at` gives.
+let private spoiled at =
+    let loop = subject "loop"
+
+    { loop with
+        Name = "spoiled"
+        Forward =
+            fun s x k b ->
+                let y = loop.Forward s x k b
+                y[at s] <- y[at s] + 1f
+                y
+    }
+
+[<Fact>]
+let ``every implementation conforms on the layers that it takes`` () =
+    let code, report = verify Ours.implementations
+    Assert.Equal(0, code)
+    Assert.Equal(3 * Ours.implementations.Length, report.GetProperty("layers").GetArrayLength())
+
+    for result in report.GetProperty("layers").EnumerateArray() do
+        let text (name: string) = (result.GetProperty name).GetString()
+        Assert.Contains(text "checksum", [ "holds"; "unsupported" ])
+        Assert.Equal(text "checksum", text "sampled")
+
+[<Fact>]
+let ``one wrong element in the middle of a plane breaks CHECKSUM`` () =
+    let code, report = verify [ spoiled (fun s -> s.OutWidth + 1) ]
+    Assert.Equal(1, code)
+    let first = report.GetProperty("layers")[0]
+    Assert.Equal("broken", first.GetProperty("checksum").GetString())
+
+[<Fact>]
+let ``a wrong corner breaks the sampled elements too`` () =
+    let loop = subject "loop"
+
+    let corners =
+        { loop with
+            Forward =
+                fun s x k b ->
+                    let plane = s.OutHeight * s.OutWidth
+
+                    loop.Forward s x k b
+                    |> Array.mapi (fun at y -> if at % plane = 0 then y + 1f else y)
+        }
+
+    let _, report = verify [ corners ]
+
+    for result in report.GetProperty("layers").EnumerateArray() do
+        Assert.Equal("broken", result.GetProperty("sampled").GetString())
+
+[<Fact>]
+let ``a subject that takes no layer is silent, and alone settles nothing`` () =
+    let nothing =
+        { subject "loop" with
+            Name = "nothing"
+            Profile = { (subject "loop").Profile with Supports = fun _ -> false }
+        }
+
+    Assert.Equal(4, fst (verify [ nothing ]))
+    Assert.Equal(0, fst (verify [ nothing; subject "im2col" ]))

@@ -1,0 +1,133 @@
+/// From the equations of a law on one case to a verdict.
+module Conv.Properties.Judge
+
+open System
+open Conv
+
+/// Why a case of the exact tier is undecided: the run counts it, and none is allowed.
+let leftItsGrid = "the case left its grid"
+
+/// Why the exact tier cannot accuse a subject that declares nothing: the run counts it, and none is allowed.
+let mismatch = "it differs where sums of any order agree: declare an arithmetic"
+
+/// Ends the judgement: the law does not apply, with the reason.
+let inapplicable reason = raise (Inapplicable reason)
+
+/// What one equation comes to: the elements that fail, the largest difference over its bound, and whether a bound was infinite.
+[<Struct>]
+type private Held = { Wrong: int list; Ratio: float; Infinite: bool }
+
+let private hold (equation: Equation) =
+    let left, right = equation.Left, equation.Right
+
+    if left.Value.Length <> right.Value.Length then
+        invalidOp $"A law compared {left.Value.Length} elements with {right.Value.Length}."
+
+    let mutable ratio = 0.0
+    let mutable infinite = false
+    let wrong = ResizeArray()
+
+    for at in 0 .. left.Value.Length - 1 do
+        let l, r = left.Value.Data[at], right.Value.Data[at]
+
+        match equation.Relation with
+        | Identical ->
+            if not (l = r) then
+                wrong.Add at
+        | AtMost ->
+            if not (l <= r) then
+                wrong.Add at
+        | Agrees ->
+            let allowed = left.Error.At at + right.Error.At at
+            let difference = abs (l - r)
+
+            if not (Double.IsFinite allowed) then
+                infinite <- true
+            elif not (difference <= allowed) then
+                wrong.Add at
+            elif allowed > 0.0 then
+                ratio <- max ratio (difference / allowed)
+
+    { Wrong = List.ofSeq wrong; Ratio = ratio; Infinite = infinite }
+
+/// The verdict on one equation alone.
+let conclude (equation: Equation) =
+    match hold equation with
+    | held when not held.Wrong.IsEmpty -> Breaks { Equation = equation; Wrong = held.Wrong; Calls = [] }
+    | held when held.Infinite -> Undecided "no finite bound for these values"
+    | held ->
+        Holds
+            {
+                Elements = int64 equation.Left.Value.Length
+                Ratio = held.Ratio
+                AgainstOracle = false
+            }
+
+let private sameCall (a: Call) (b: Call) =
+    a.Shape = b.Shape
+    && a.Input.AsSpan().SequenceEqual(b.Input.AsSpan())
+    && a.Kernel.AsSpan().SequenceEqual(b.Kernel.AsSpan())
+    && a.Bias.AsSpan().SequenceEqual(b.Bias.AsSpan())
+
+/// Whether the subject answered a call without declaring how it sums.
+let private undeclared (trial: Trial) (call: Call) =
+    not call.ByOracle
+    && (match trial.Profile.ArithmeticOf call.Shape with
+        | :? Opaque -> true
+        | _ -> false)
+
+/// Runs the equations of a law on one case.
+let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject) (case: Case) : Verdict =
+    let trial = Trial(subject, case, false)
+
+    try
+        let equations = equations trial
+        let calls = trial.Calls
+
+        if not (List.isEmpty calls) && calls |> List.forall _.ByOracle then
+            Unsupported "no problem of the case is supported"
+        elif relates && calls |> List.forall (sameCall calls.Head) then
+            NotApplicable "both sides are the same call"
+        elif trial.LeftGrid then
+            Undecided leftItsGrid
+        else
+            let held = equations |> List.map (fun e -> e, hold e)
+
+            match held |> List.tryFind (fun (_, h) -> not h.Wrong.IsEmpty) with
+            | Some(equation, _) when
+                case.Tier = Exact
+                && equation.Relation = Agrees
+                && calls |> List.exists (undeclared trial)
+                ->
+                Undecided mismatch
+            | Some(equation, { Wrong = wrong }) -> Breaks { Equation = equation; Wrong = wrong; Calls = calls }
+            | None when
+                held |> List.exists (fun (_, h) -> h.Infinite)
+                && calls |> List.exists (undeclared trial)
+                ->
+                NotApplicable "an arithmetic that is not declared has no bound"
+            | None when held |> List.exists (fun (_, h) -> h.Infinite) -> Undecided "no finite bound for these values"
+            | None ->
+                match equations |> List.sumBy (fun e -> int64 e.Left.Value.Length) with
+                | 0L -> NotApplicable "nothing to compare"
+                | elements ->
+                    Holds
+                        {
+                            Elements = elements
+                            Ratio = held |> List.map (fun (_, h) -> h.Ratio) |> List.max
+                            AgainstOracle = calls |> List.exists _.ByOracle
+                        }
+    with
+    | SubjectFault(fault, call) -> Faulted(fault, call)
+    | Inapplicable reason -> NotApplicable reason
+
+/// The problems that a law will pose for a case, without computing anything.
+let plan subject equations case =
+    let trial = Trial(subject, case, true)
+
+    try
+        equations trial |> ignore<Equation list>
+    with Inapplicable _ ->
+        ()
+
+    trial.Calls

@@ -1,0 +1,153 @@
+namespace Conv.Properties
+
+open System
+open FsCheck
+open FsCheck.FSharp
+open Conv
+
+/// Which numbers a law is judged on.
+type Data =
+    /// Exact tier: integers on the subject's grid. Bounded tier: uniform, wide-ranging and positive reals.
+    | Any
+    /// As Any, but where the arithmetic is AnyOrder the exact tier takes reals over a wide range: each output is a single product.
+    | SingleTerm
+    /// Reals in every tier.
+    | Reals
+    /// Reals from (0, 1).
+    | Nonnegative
+    /// Exact tier: integers on the grid; bounded tier: small integers, or reals where the arithmetic is AnyOrder.
+    | Scalable
+
+/// Draws the cases of a law for a subject: the geometry, then numbers on the grid of the arithmetic that the geometry meets.
+module Draw =
+    /// The widest integers for which n products (times what the law multiplies them by) stay on the grid, and the grid's step.
+    let private room (profile: Profile) (problems: Call list) growth =
+        problems
+        |> List.map (fun call ->
+            let s = call.Shape
+
+            match (if call.ByOracle then AnyOrder() :> Arithmetic else profile.ArithmeticOf s) with
+            | :? Bilinear as algorithm when (BilinearProgram.Of algorithm).HasExactGrid ->
+                let program = BilinearProgram.Of algorithm
+                program.Amplification * growth, float s.InChannelsPerGroup, program.KernelStep
+            | _ -> growth * float s.TermsPerOutput, 1.0, 1)
+
+    /// 2²⁴ units, less a hundredth for the bias.
+    let private spacious = 0.99 * Math.ScaleB(1.0, 24)
+
+    /// Integers on the grid of every problem that the case will pose.
+    let private lattice profile problems growth : Gen<Lattice> =
+        gen {
+            let rooms = room profile problems growth
+            let step = rooms |> List.map (fun (_, _, step) -> step) |> List.fold max 1
+            let bilinear = step > 1 || rooms |> List.exists (fun (_, channels, _) -> channels > 1.0)
+            // What D·t may be when every channel is live; a problem of any order also multiplies by the step of the kernel.
+            let most =
+                rooms
+                |> List.map (fun (amplification, channels, own) ->
+                    let stepped = if own = step then 1.0 else float step
+                    spacious / (amplification * stepped * channels))
+                |> List.fold min spacious
+
+            // Sparse channels keep long sums on the grid.
+            let liveEvery = if most >= 1.0 then 1 else int (ceil (1.0 / most)) + 1
+            let most = max 1.0 (min (most * float liveEvery) (Math.ScaleB(1.0, 22)))
+            let! style = Gen.choose (0, 3)
+            let root = int (sqrt most)
+
+            let inputMax, kernelMax =
+                match style with
+                | 0 -> 1, 1
+                | 1 -> min 9 (max 1 root), min 3 (max 1 (root / 2))
+                | 2 -> max 1 root, max 1 root
+                | _ -> (if bilinear then max 1 (int most) else min 4096 (max 1 (int most))), 1
+
+            let fitted = inputMax, max 1 (min kernelMax (int (most / float inputMax)))
+            let! a = Gen.frequency [ 3, Gen.constant 0; 1, Gen.choose (-8, 8) ]
+            let! c = Gen.frequency [ 3, Gen.constant 0; 1, Gen.choose (-8, 8) ]
+            let! bias = Gen.elements [ 1; 9; 100 ]
+
+            return
+                {
+                    InputMax = fst fitted
+                    KernelMax = snd fitted
+                    KernelStep = step
+                    BiasMax = bias
+                    InputExponent = a
+                    KernelExponent = c
+                    LiveEvery = liveEvery
+                }
+        }
+
+    let private fill (profile: Profile) tier data problems growth : Gen<FillKind> =
+        let own = problems |> List.filter (fun call -> not call.ByOracle)
+
+        let anyOrder =
+            own
+            |> List.forall (fun call ->
+                match profile.ArithmeticOf call.Shape with
+                | :? AnyOrder -> true
+                | _ -> false)
+
+        let reals = Gen.frequency [ 4, Gen.constant Uniform; 2, Gen.constant Wide; 1, Gen.constant Positive ]
+        let integers = lattice profile problems growth |> Gen.map Lattice
+
+        match data, tier with
+        | Reals, _ -> reals
+        | Nonnegative, _ -> Gen.constant Positive
+        | SingleTerm, Exact when anyOrder -> Gen.frequency [ 3, Gen.constant Wide; 1, integers ]
+        | Scalable, Bounded when not anyOrder -> Gen.constant FewBits
+        | _, Exact -> integers
+        | _, Bounded -> reals
+
+    /// How often a geometry that no problem of the law can use is drawn anew: first where the subject says to look, then, for laws that
+    /// reach what it supports from elsewhere, anywhere; then the case is given up as it is.
+    let private hintedAttempts, attempts = 60, 200
+
+    /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
+    let cases id project data growth (equations: Trial -> Equation list) (profile: Profile) tier geometry : Gen<Case> =
+        let subject = Subject.forward "" profile (fun _ _ _ _ -> [||])
+        let growth: Trial -> float = growth
+
+        let rec attempt left =
+            gen {
+                let! drawn = geometry (if attempts - left < hintedAttempts then profile.Traits else Traits.Default)
+                let! args = Gen.choose (0, 999_999) |> Gen.listOfLength 3
+
+                // Every other time, what the subject does not take is simplified until it does.
+                let accepts shape =
+                    match project shape with
+                    | ValueSome projected -> profile.Supports projected
+                    | ValueNone -> false
+
+                let drawn =
+                    if (left + args.Head) % 2 = 0 then
+                        Generate.towards accepts args.Head drawn |> ValueOption.defaultValue drawn
+                    else
+                        drawn
+
+                match project drawn with
+                | ValueNone when left > 0 -> return! attempt (left - 1)
+                | projected ->
+                    let case =
+                        {
+                            Law = id
+                            Tier = tier
+                            Problem = ValueOption.defaultValue drawn projected
+                            Args = args
+                            Fill = Explicit []
+                        }
+
+                    let problems = Judge.plan subject equations case
+                    let serves = problems |> List.exists (fun call -> not call.ByOracle)
+
+                    if not serves && left > 0 then
+                        return! attempt (left - 1)
+                    else
+                        let! kind = fill profile tier data problems (growth (Trial(subject, case, true)))
+                        let! high, low = Gen.two (Gen.choose (0, Int32.MaxValue))
+                        let seed = Fill.mix (uint64 high <<< 31 ||| uint64 low)
+                        return { case with Fill = Drawn(kind, seed) }
+            }
+
+        attempt attempts
