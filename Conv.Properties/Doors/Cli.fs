@@ -240,6 +240,26 @@ let private listWorkloads () =
 
     command
 
+let private listSubjects () =
+    let command = Command("subjects", "List everybody who can be held to the laws.")
+
+    command.SetAction(fun (_: ParseResult) ->
+        let faults =
+            Museum.all
+            |> List.map (fun piece -> piece.Subject.Name, piece.Fault)
+            |> Map.ofList
+
+        for group, title, members in Registry.groups do
+            Terminal.line $"{group}: {title}"
+
+            for subject in members do
+                let fault = faults.TryFind subject.Name |> Option.defaultValue ""
+                Terminal.line (($"  {subject.Name.PadRight 40} {fault}").TrimEnd())
+
+        0)
+
+    command
+
 let private listCases () =
     let law = Argument<string>("LAW", Description = "The law.")
 
@@ -355,7 +375,7 @@ let run (arguments: string[]) : int =
             + "3 a foreign subject could not be opened; 4 undecided."
         )
 
-    for command in [ verify (); listLaws (); replay (); listWorkloads (); listCases () ] do
+    for command in [ verify (); replay (); listLaws (); listSubjects (); listWorkloads (); listCases () ] do
         root.Add command
 
     let parsed = root.Parse arguments

@@ -26,4 +26,4 @@ let find (name: string) : Result<Subject list, string> =
         | None ->
             let others = groups |> List.map (fun (group, _, _) -> group) |> String.concat ", "
             let known = Ours.all |> List.map _.Name |> String.concat ", "
-            Error $"there is no subject '{name}'; write one of {known}, or a group: {others}"
+            Error $"there is no subject '{name}'; write one of {known}, or a group: {others}; `subjects` lists them all"

@@ -357,22 +357,34 @@ let private cost =
     Law.ofFormula
         0
         "COST"
-        "multiply-adds counted by running the loop on a counting scalar equal n·h_o·w_o·k_h·k_w·c_i·c_o/G (valid padding)"
+        "multiply-adds counted by running the loop on a counting scalar equal n·h_o·w_o·k_h·k_w·c_i·c_o/G (valid padding), and with padding the in-bounds count"
         CostFormula
         (Law.terms "CNT-2" d2l "a cost formula that only restates itself")
-        (Generate.geometry Traits.Default
-         |> Gen.map (fun s ->
-             let height, width = max s.InHeight s.KernelExtentHeight, max s.InWidth s.KernelExtentWidth
-             s.With(inHeight = height, inWidth = width, padTop = 0, padLeft = 0, padBottom = 0, padRight = 0)))
+        (Generate.geometry Traits.Default)
         (fun subject case ->
+            let padded = case.Problem
+
+            let valid =
+                padded.With(
+                    inHeight = max padded.InHeight padded.KernelExtentHeight,
+                    inWidth = max padded.InWidth padded.KernelExtentWidth,
+                    padTop = 0,
+                    padLeft = 0,
+                    padBottom = 0,
+                    padRight = 0
+                )
+
             let judge trial =
                 ignore<Trial> trial
-                let products, sums = countMultiplyAdds case.Problem
-                let formula = single (subject.MultiplyAdds case.Problem)
+                let products, sums = countMultiplyAdds valid
+                let formula = single (subject.MultiplyAdds valid)
 
                 [
                     formula =~= single products |> named "formula" "products counted"
                     formula =~= single sums |> named "formula" "sums counted"
+                    // Beside it, with padding: what meets the image.
+                    single padded.InBoundsMultiplyAdds =~= single (fst (countMultiplyAdds padded))
+                    |> named "in-bounds multiply-adds" "products counted"
                 ]
 
             Judge.ofCase false judge subject case)
