@@ -10,7 +10,10 @@ open Conv
 let private most, mostPlanes = 14, 8
 
 let private number (value: float) =
-    if value = Math.Round value && abs value < 1e7 then
+    // Never "-0".
+    if value = 0.0 then
+        "0"
+    elif value = Math.Round value && abs value < 1e7 then
         value.ToString("0", CultureInfo.InvariantCulture)
     else
         (float32 value).ToString("R", CultureInfo.InvariantCulture)
