@@ -204,6 +204,36 @@ public sealed record ConvShape
             padTop ?? PadTop, padLeft ?? PadLeft, padBottom ?? PadBottom, padRight ?? PadRight,
             dilationHeight ?? DilationHeight, dilationWidth ?? DilationWidth, groups ?? Groups);
 
+    /// <summary>
+    /// The pads of SAME padding along one axis: the output has ⌈size/stride⌉ elements, for which
+    /// max((⌈size/stride⌉ − 1)·stride + (taps − 1)·dilation + 1 − size, 0) zeros are needed, half on each side; an odd one stands at
+    /// the end (<see cref="SamePadding.Upper"/>) or at the beginning.
+    /// </summary>
+    /// <param name="size">H or W.</param>
+    /// <param name="taps">K_h or K_w.</param>
+    /// <param name="stride">s_h or s_w.</param>
+    /// <param name="dilation">d_h or d_w.</param>
+    /// <param name="padding">Where an odd zero stands.</param>
+    /// <remarks>Source: docs/specification.md, the clauses SAME.</remarks>
+    /// <exception cref="ArgumentException">A number is not positive, or the result leaves 32 bits.</exception>
+    public static (int Before, int After) SamePads(int size, int taps, int stride, int dilation, SamePadding padding)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(size);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(taps);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(stride);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(dilation);
+        long outputs = (((long)size - 1) / stride) + 1;
+        long needed = Math.Max(((outputs - 1) * stride) + ((taps - 1L) * dilation) + 1 - size, 0);
+        if (needed > int.MaxValue)
+        {
+            throw new ArgumentException($"SAME padding of taps = {taps} at dilation = {dilation} needs {needed} zeros, which 32 bits do not hold.", nameof(taps));
+        }
+
+        int half = (int)(needed / 2);
+        int other = (int)needed - half;
+        return padding == SamePadding.Upper ? (half, other) : (other, half);
+    }
+
     /// <summary>The sixteen numbers as <c>name=value</c> fields in a fixed order; <see cref="Parse"/> reads them back.</summary>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
