@@ -93,8 +93,8 @@ let private element (arithmetic: Arithmetic) traits (s: ConvShape) (x: Values) (
     let centre = margin * cut.OutWidth + margin
 
     let bound =
-        (Bound.ofCall arithmetic traits cut x k [||]).At centre
-        + (Bound.ofOracle cut x k [||]).At centre
+        (Bound.ofCall Operation.Forward arithmetic traits cut x k [||]).At centre
+        + (Bound.ofOracle Operation.Forward cut x k [||]).At centre
 
     (Oracle.correlate cut x k)[centre], bound
 
@@ -130,17 +130,7 @@ let private sampled (subject: Subject) seed (s: ConvShape) =
 
         Judge.conclude equation
     with error ->
-        let call =
-            {
-                Shape = s
-                Input = [||]
-                Kernel = [||]
-                Bias = [||]
-                Output = [||]
-                ByOracle = false
-            }
-
-        Faulted(Fault.ofException error, call)
+        Faulted(Fault.ofException error, Call.none s)
 
 let private hold seed (layer: Workload.Layer) (subject: Subject) =
     let clock = Diagnostics.Stopwatch.StartNew()

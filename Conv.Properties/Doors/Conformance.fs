@@ -5,17 +5,6 @@ open System.Collections.Generic
 open System.Runtime.InteropServices
 open Conv
 
-/// A convolution as a method: writes every element of the output.
-/// shape, input N×C×H×W, kernel O×C/G×K_h×K_w, bias (O numbers, or empty for none), output N×O×H_o×W_o; all dense and row-major.
-type Convolution =
-    delegate of
-        shape: ConvShape *
-        input: ReadOnlySpan<float32> *
-        kernel: ReadOnlySpan<float32> *
-        bias: ReadOnlySpan<float32> *
-        output: Span<float32> ->
-            unit
-
 /// A law did not hold; the message is the counterexample.
 [<Sealed>]
 type ConformanceException(message: string) =
@@ -87,7 +76,7 @@ type Conformance private () =
             | declared -> declared
 
         let profile =
-            {
+            { Profile.Plain with
                 Supports =
                     (match supports with
                      | null -> (fun _ -> true)
@@ -97,13 +86,9 @@ type Conformance private () =
                     (match traits with
                      | null -> Traits.Default
                      | declared -> declared)
-                Capabilities = Set.empty
             }
 
-        Subject.forward "convolution" profile (fun shape x k b ->
-            let output = Array.create (int shape.OutputLength) Single.NaN
-            convolution.Invoke(shape, ReadOnlySpan x, ReadOnlySpan k, ReadOnlySpan b, Span output)
-            output)
+        Contract.ofMethod "convolution" profile convolution
 
     /// The ids of the laws, in the order of the catalogue.
     static member Laws: IReadOnlyList<string> = laws |> List.map _.Id |> Array.ofList :> _
@@ -148,7 +133,7 @@ type Conformance private () =
         ArgumentNullException.ThrowIfNull(law, nameof law)
         ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
-        check law (Subject.ofConvolution convolution) cases seed
+        check law (Contract.ofConvolution convolution) cases seed
 
     /// <summary>Judges one case again.</summary>
     /// <param name="line">The line that a counterexample prints.</param>

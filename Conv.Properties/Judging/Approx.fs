@@ -127,6 +127,55 @@ module Approx =
     /// The same elements under other dimensions.
     let reshape dims (a: Approx) = { a with Value = Values.ofArray dims a.Value.Data }
 
+    /// max(element, 0): it moves no two numbers further apart, so errors stay what they are.
+    let rectify (a: Approx) = { a with Value = { a.Value with Data = Array.map (max 0.0) a.Value.Data } }
+
+    /// scale[c]·element in channel c; a product of two float32 is exact in double.
+    let scaleChannels (scale: Approx) (a: Approx) =
+        let plane = max 1 (a.Value.D2 * a.Value.D3)
+        let factor at = scale.Value.Data[at / plane % max 1 a.Value.D1]
+
+        {
+            Value = { a.Value with Data = a.Value.Data |> Array.mapi (fun at v -> factor at * v) }
+            Error =
+                a.Error
+                |> Error.map (Array.mapi (fun at e -> abs (factor at) * e * (1.0 + Math.ScaleB(1.0, -50))))
+        }
+
+    /// One number for each channel, at every place of a tensor with these dimensions.
+    let spreadChannels (d0, d1, d2, d3) (a: Approx) = a |> gather (d0, d1, d2, d3) (fun _ c _ _ -> c)
+
+    /// ⟨a, b⟩ = Σ a·b in double, exact where every product and partial sum is; else with γᵈ_n·Σ|a||b|: docs/bounds.md, lemma 16.
+    let inner (a: Approx) (b: Approx) =
+        if a.Value.Length <> b.Value.Length then
+            invalidOp $"A law multiplied {a.Value.Length} elements with {b.Value.Length}."
+
+        let left, right = a.Value.Data, b.Value.Data
+        let mutable sum, absolute, carried = 0.0, 0.0, 0.0
+
+        for at in 0 .. left.Length - 1 do
+            let l, r = left[at], right[at]
+            let el, er = a.Error.At at, b.Error.At at
+            sum <- sum + l * r
+            absolute <- absolute + abs l * abs r
+            carried <- carried + el * abs r + abs l * er + el * er
+
+        let gridL, gridR = Values.grid left, Values.grid right
+
+        let exact =
+            gridL = Int32.MaxValue
+            || gridR = Int32.MaxValue
+            || absolute <= Math.ScaleB(1.0, 52 + max -1074 (gridL + gridR))
+
+        let n = float (left.Length + 1) * Math.ScaleB(1.0, -53)
+        let own = if exact then 0.0 else n / (1.0 - n) * absolute
+        let error = (own + carried) * (1.0 + Math.ScaleB(1.0, -20))
+
+        {
+            Value = Values.ofArray (1, 1, 1, 1) [| sum |]
+            Error = if error = 0.0 then Zero else Each [| error |]
+        }
+
     /// An array whose element comes from the given flat index of the given part.
     let assemble dims (parts: Approx[]) (source: int -> int -> int -> int -> struct (int * int)) =
         let pick (read: Approx -> int -> float) =

@@ -29,31 +29,38 @@ let biasOf (s: ConvShape) (bias: float[]) =
     let plane = max 1 (s.OutHeight * s.OutWidth)
     fun at -> if bias.Length = 0 then 0.0 else bias[at / plane % s.OutChannels]
 
-/// S + |b| for each output: the definition on absolute values.
-let absoluteSum (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
-    let sums = Oracle.correlate s (absolute x) (absolute k)
-    let bias = biasOf s bias
-
-    for at in 0 .. sums.Length - 1 do
-        sums[at] <- sums[at] + abs (bias at)
-
-    sums
+/// S + |b| for each element of a result, |s|·(S + |b|) + |t| where it is fused: the operation on absolute values.
+let absoluteSum operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
+    Oracle.complete operation s (absolute x) (absolute k) (absolute bias)
 
 /// What flushing subnormals may add: each operand and each result may lose 2⁻¹²⁶.
-let private flushed (s: ConvShape) (x: float[]) (k: float[]) =
+let private flushed operation (s: ConvShape) (x: float[]) (k: float[]) =
+    let terms = Operation.terms operation s
     let normal = Math.ScaleB(1.0, -126)
     let ones (data: float[]) = Array.create data.Length 1.0
 
     let touched =
-        Array.map2 (+) (Oracle.correlate s (absolute x) (ones k)) (Oracle.correlate s (ones x) (absolute k))
+        Array.map2 (+) (Oracle.apply operation s (absolute x) (ones k)) (Oracle.apply operation s (ones x) (absolute k))
 
-    let factor = 1.0 + gamma (s.TermsPerOutput + 1L)
+    let factor = 1.0 + gamma (terms + 1L)
 
     touched
-    |> Array.map (fun sum -> normal * factor * (float (2L * s.TermsPerOutput + 2L) + sum))
+    |> Array.map (fun sum -> normal * factor * (float (2L * terms + 2L) + sum))
 
-/// |ŷ − y| for one call, for each output; infinite where the arithmetic has no bound or may overflow.
-let ofCall (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : Error =
+/// The roundings that one product of an operation passes, and what underflow may add: lemmas 2, 12 and 13.
+let private roundings operation (s: ConvShape) (bias: float[]) =
+    let terms = Operation.terms operation s
+
+    match operation with
+    | Operation.Fused _ ->
+        let scale = Values.magnitude (Array.sub bias s.OutChannels s.OutChannels)
+        terms + 3L, (scale * float (terms + 3L) + 1.0) * smallest
+    | _ ->
+        let m = terms + (if bias.Length = 0 then 0L else 1L)
+        m, float m * smallest
+
+/// |ŷ − y| for one call, for each element of the result; infinite where the arithmetic has no bound or may overflow.
+let ofCall operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : Error =
     let withBias = if bias.Length = 0 then 0L else 1L
 
     // The lemmas' underflow terms need n + 1 ≤ 2²³.
@@ -62,16 +69,16 @@ let ofCall (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[])
     let bound =
         match arithmetic with
         | :? AnyOrder ->
-            let m = s.TermsPerOutput + withBias
+            let m, underflow = roundings operation s bias
             let factor = gamma m
 
-            absoluteSum s x k bias
+            absoluteSum operation s x k bias
             |> Array.map (fun sum ->
                 if finite m sum factor then
-                    factor * sum + float m * smallest
+                    factor * sum + underflow
                 else
                     Double.PositiveInfinity)
-        | :? Bilinear as algorithm ->
+        | :? Bilinear as algorithm when operation = Operation.Forward ->
             let program = BilinearProgram.Of algorithm
             let m = int64 (program.Roundings s.InChannelsPerGroup) + 2L * withBias
             let factor = gamma m
@@ -83,66 +90,85 @@ let ofCall (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[])
             |> Array.mapi (fun at sum ->
                 let sum = sum + abs (bias at)
                 if finite m sum factor && safe then factor * sum else Double.PositiveInfinity)
-        | _ -> Array.create (int s.OutputLength) Double.PositiveInfinity
+        | _ -> Array.create (int (Operation.length operation s)) Double.PositiveInfinity
 
-    let bound = if traits.FlushesSubnormals then Array.map2 (+) bound (flushed s x k) else bound
+    let bound =
+        if traits.FlushesSubnormals then
+            Array.map2 (+) bound (flushed operation s x k)
+        else
+            bound
+
     bound |> Array.map (fun b -> b * inflation) |> Each
 
 let private lowestBits (data: float[]) = data |> Array.map (fun value -> Values.grid [| value |])
 
-/// Whether every partial sum of every output is representable in the given number of bits, on grids from 2^lowest on and up to the
-/// greatest finite number, in any order: docs/bounds.md, lemma 3.
-let isExactSum bits lowest greatest (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
+/// The grid of a sum from those of its parts; of a product from its factors'.
+let private sumGrid (grids: int list) = List.min grids
+let private productGridOf (a: int) (b: int) = if a = Int32.MaxValue || b = Int32.MaxValue then Int32.MaxValue else a + b
+
+/// Whether every partial sum of every element of the result is representable in the given number of bits, on grids from 2^lowest on and up
+/// to the greatest finite number, in any order: docs/bounds.md, lemma 3.
+let isExactSum bits lowest greatest operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
     let limit = Math.ScaleB(1.0, bits)
-    let grids = Values.grid x, Values.grid k, Values.grid bias
+    let part at = Array.sub bias (at * s.OutChannels) s.OutChannels
 
-    let everywhere =
-        match grids with
-        | gx, gk, gb when gx = Int32.MaxValue || gk = Int32.MaxValue -> gb
-        | gx, gk, gb -> min (gx + gk) gb
+    let grid, most =
+        let products = productGridOf (Values.grid x) (Values.grid k)
 
-    let most =
-        Values.magnitude x * Values.magnitude k * float s.TermsPerOutput
-        + Values.magnitude bias
+        let sums = Values.magnitude x * Values.magnitude k * float (Operation.terms operation s)
 
-    if everywhere = Int32.MaxValue then
+        match operation with
+        | Operation.Fused _ ->
+            let scaled = productGridOf (sumGrid [ products; Values.grid (part 0) ]) (Values.grid (part 1))
+            let scale = max 1.0 (Values.magnitude (part 1))
+
+            sumGrid [ scaled; products; Values.grid (part 0); Values.grid (part 2) ],
+            (sums + Values.magnitude (part 0)) * scale + Values.magnitude (part 2)
+        | _ -> sumGrid [ products; Values.grid bias ], sums + Values.magnitude bias
+
+    if grid = Int32.MaxValue then
         true
     elif Double.IsInfinity most then
         false
-    elif
-        everywhere >= lowest
-        && most <= limit * Math.ScaleB(1.0, everywhere)
-        && most <= greatest
-    then
+    elif grid >= lowest && most <= limit * Math.ScaleB(1.0, grid) && most <= greatest then
         true
     else
-        let sums = absoluteSum s x k bias
-        let products = Oracle.productGrid s (lowestBits x) (lowestBits k)
-        let bias = biasOf s bias
+        let sums = absoluteSum operation s x k bias
 
-        sums
-        |> Array.mapi (fun at sum ->
-            let grid = min products[at] (Values.grid [| bias at |])
+        match operation with
+        | Operation.Forward ->
+            let products = Oracle.productGrid s (lowestBits x) (lowestBits k)
+            let bias = biasOf s bias
 
-            grid = Int32.MaxValue
-            || grid >= lowest && sum <= limit * Math.ScaleB(1.0, grid) && sum <= greatest)
-        |> Array.forall id
+            sums
+            |> Array.mapi (fun at sum ->
+                let grid = min products[at] (Values.grid [| bias at |])
+
+                grid = Int32.MaxValue
+                || grid >= lowest && sum <= limit * Math.ScaleB(1.0, grid) && sum <= greatest)
+            |> Array.forall id
+        | Operation.Fused _ -> false
+        | _ ->
+            grid >= lowest
+            && sums
+               |> Array.forall (fun sum -> sum <= limit * Math.ScaleB(1.0, grid) && sum <= greatest)
 
 /// Whether a correct subject of this arithmetic gives exactly the definition's result on these operands. For Opaque the certificate of
 /// AnyOrder is tried as a probe.
-let isExact (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
+let isExact operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
     // Where subnormals are flushed, neither an operand nor a result may be one.
     let smallest = if traits.FlushesSubnormals then -126 else -149
 
     List.forall (fun operand -> Values.grid operand >= smallest) [ x; k; bias ]
     && match arithmetic with
-       | :? Bilinear as algorithm -> (BilinearProgram.Of algorithm).IsExact(s, x, k, bias, smallest)
-       | _ -> isExactSum 24 smallest largest s x k bias
+       | :? Bilinear as algorithm when operation = Operation.Forward -> (BilinearProgram.Of algorithm).IsExact(s, x, k, bias, smallest)
+       | _ -> isExactSum 24 smallest largest operation s x k bias
 
 /// The oracle's own error in double.
-let ofOracle (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : Error =
-    if isExactSum 53 -1074 Double.MaxValue s x k bias then
+let ofOracle operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : Error =
+    if isExactSum 53 -1074 Double.MaxValue operation s x k bias then
         Zero
     else
-        let factor = gammaDouble (s.TermsPerOutput + 1L) * inflation
-        absoluteSum s x k bias |> Array.map ((*) factor) |> Each
+        // Three roundings more where the result is fused.
+        let factor = gammaDouble (Operation.terms operation s + 3L) * inflation
+        absoluteSum operation s x k bias |> Array.map ((*) factor) |> Each

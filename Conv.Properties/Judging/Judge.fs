@@ -34,6 +34,9 @@ let private hold (equation: Equation) =
         | Identical ->
             if not (l = r) then
                 wrong.Add at
+        | Alike ->
+            if not (l = r || Double.IsNaN l && Double.IsNaN r) then
+                wrong.Add at
         | AtMost ->
             if not (l <= r) then
                 wrong.Add at
@@ -64,7 +67,8 @@ let conclude (equation: Equation) =
             }
 
 let private sameCall (a: Call) (b: Call) =
-    a.Shape = b.Shape
+    a.Operation = b.Operation
+    && a.Shape = b.Shape
     && a.Input.AsSpan().SequenceEqual(b.Input.AsSpan())
     && a.Kernel.AsSpan().SequenceEqual(b.Kernel.AsSpan())
     && a.Bias.AsSpan().SequenceEqual(b.Bias.AsSpan())
@@ -72,7 +76,7 @@ let private sameCall (a: Call) (b: Call) =
 /// Whether the subject answered a call without declaring how it sums.
 let private undeclared (trial: Trial) (call: Call) =
     not call.ByOracle
-    && (match trial.Profile.ArithmeticOf call.Shape with
+    && (match trial.Profile.Arithmetic(call.Operation, call.Shape) with
         | :? Opaque -> true
         | _ -> false)
 

@@ -18,16 +18,13 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         if planning then Values.zeros dims else Fill.tensor case.Fill role dims
         |> Approx.exact
 
-    let inputDims = shape.Batch, shape.InChannels, shape.InHeight, shape.InWidth
-    let kernelDims = shape.OutChannels, shape.InChannelsPerGroup, shape.KernelHeight, shape.KernelWidth
-    let outputDims (s: ConvShape) = s.Batch, s.OutChannels, s.OutHeight, s.OutWidth
-
     // Drawn once, when a law first asks.
-    let x = lazy tensor Role.Input inputDims
-    let k = lazy tensor Role.Kernel kernelDims
+    let x = lazy tensor Role.Input (Operation.input shape)
+    let k = lazy tensor Role.Kernel (Operation.kernel shape)
     let b = lazy tensor Role.Bias (shape.OutChannels, 1, 1, 1)
-    let x2 = lazy tensor Role.Input2 inputDims
-    let k2 = lazy tensor Role.Kernel2 kernelDims
+    let x2 = lazy tensor Role.Input2 (Operation.input shape)
+    let gradient = lazy tensor Role.Gradient (Operation.output shape)
+    let k2 = lazy tensor Role.Kernel2 (Operation.kernel shape)
 
     /// To float32, charging what rounding loses.
     let toSingle (a: Approx) =
@@ -53,14 +50,14 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     let finite (data: float[]) = Array.forall Double.IsFinite data
 
     /// The subject's own error and what its operands' errors become: docs/bounds.md, lemma 6.
-    let carried (s: ConvShape) (x: float[]) (ex: Error) (k: float[]) (ek: Error) (eb: Error) (own: Error) =
+    let carried operation (s: ConvShape) (x: float[]) (ex: Error) (k: float[]) (ek: Error) (eb: Error) (own: Error) =
         if ex.IsZero && ek.IsZero && eb.IsZero then
             own
         else
-            let total = Array.init (int s.OutputLength) own.At
+            let total = Array.init (int (Operation.length operation s)) own.At
 
             let add (a: float[]) (b: float[]) =
-                let more = Oracle.correlate s (Array.map abs a) (Array.map abs b)
+                let more = Oracle.apply operation s (Array.map abs a) (Array.map abs b)
 
                 for at in 0 .. total.Length - 1 do
                     total[at] <- (total[at] + more[at]) * Bound.inflation
@@ -84,9 +81,24 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
             Each total
 
-    let answer (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
+    let misdeclared (s: ConvShape) =
+        match subject.Profile.ArithmeticOf s with
+        | :? Bilinear as algorithm ->
+            let program = BilinearProgram.Of algorithm
+
+            if not program.ComputesCorrelation then
+                Some "The declared matrices A, B, G do not compute a correlation."
+            elif not (program.Fits s) then
+                Some $"F({program.Tile}, {program.Taps}) is declared for a shape that it does not compute."
+            else
+                None
+        | _ -> None
+
+    /// One call of the subject by `run`, recorded.
+    let answer operation run (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
         let call output =
             {
+                Operation = operation
                 Shape = s
                 Input = x
                 Kernel = k
@@ -95,87 +107,81 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 ByOracle = false
             }
 
-        match subject.Profile.ArithmeticOf s with
-        | :? Bilinear as algorithm ->
-            let program = BilinearProgram.Of algorithm
+        misdeclared s
+        |> Option.iter (fun why -> raise (SubjectFault(Misdeclared why, call [||])))
 
-            if not program.ComputesCorrelation then
-                raise (SubjectFault(Misdeclared "The declared matrices A, B, G do not compute a correlation.", call [||]))
-
-            if not (program.Fits s) then
-                raise (
-                    SubjectFault(
-                        Misdeclared $"F({program.Tile}, {program.Taps}) is declared for a shape that it does not compute.",
-                        call [||]
-                    )
-                )
-        | _ -> ()
-
-        let output =
+        let output: float32[] =
             try
-                subject.Forward s x k b
-            with error ->
-                raise (SubjectFault(Fault.ofException error, call [||]))
+                run s x k b
+            with
+            | SubjectFault(fault, _) -> raise (SubjectFault(fault, call [||]))
+            | error -> raise (SubjectFault(Fault.ofException error, call [||]))
 
-        if int64 output.Length <> s.OutputLength then
-            raise (SubjectFault(WrongLength(s.OutputLength, output.Length), call [||]))
+        let length = Operation.length operation s
+
+        if int64 output.Length <> length then
+            raise (SubjectFault(WrongLength(length, output.Length), call [||]))
 
         let output = Array.map float output
         calls.Add(call output)
         output
 
-    let convolve (certify: bool) (s: ConvShape) (x: Approx) (k: Approx) (b: Approx option) =
+    let planned operation s supported =
+        calls.Add
+            {
+                Operation = operation
+                Shape = s
+                Input = [||]
+                Kernel = [||]
+                Bias = [||]
+                Output = [||]
+                ByOracle = not supported
+            }
+
+        Approx.exact (Values.zeros (Operation.result operation s))
+
+    /// What a call errs by beside its operands' errors; on the exact tier nothing, or the case has left its grid.
+    let ownError operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
+        let arithmetic = subject.Profile.Arithmetic(operation, s)
+        let traits = subject.Profile.Traits
+
+        // An operand that is not finite came out of a call whose bound was finite, or carries an infinite error, or is the law's own.
+        if not (finite x && finite k && finite bias) then
+            Zero
+        elif case.Tier = Bounded then
+            Bound.ofCall operation arithmetic traits s x k bias
+        elif Bound.isExact operation arithmetic traits s x k bias then
+            Zero
+        else
+            match arithmetic with
+            | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).HasExactGrid ->
+                raise (Inapplicable "its arithmetic has no exact tier: the bound decides")
+            | _ -> outside <- true
+
+            Zero
+
+    /// An operation by `run` where the subject supports the shape, else by the oracle. `certify`: whether its error is evaluated.
+    let compute certify operation run (s: ConvShape) (first: Approx) (second: Approx) (bias: Approx option) =
         let supported = subject.Profile.Supports s
-        let biasApprox = b |> Option.defaultWith (fun () -> Approx.exact (Values.zeros (0, 1, 1, 1)))
+        let noBias () = Approx.exact (Values.zeros (0, 1, 1, 1))
 
         if planning then
-            calls.Add
-                {
-                    Shape = s
-                    Input = [||]
-                    Kernel = [||]
-                    Bias = [||]
-                    Output = [||]
-                    ByOracle = not supported
-                }
-
-            Approx.exact (Values.zeros (outputDims s))
+            planned operation s supported
         else
-            let x32, x, ex = toSingle x
-            let k32, k, ek = toSingle k
-            let b32, bias, eb = toSingle biasApprox
+            let x32, x, ex = toSingle first
+            let k32, k, ek = toSingle second
+            let b32, bias, eb = toSingle (bias |> Option.defaultWith noBias)
 
             let value, own =
                 if supported then
-                    let value = answer s x32 k32 b32
-                    let arithmetic = subject.Profile.ArithmeticOf s
-
-                    let own =
-                        // An operand that is not finite came out of a call whose bound was finite, or carries an infinite error.
-                        if not certify || not (finite x && finite k && finite bias) then
-                            Zero
-                        elif case.Tier = Exact && Bound.isExact arithmetic subject.Profile.Traits s x k bias then
-                            Zero
-                        elif case.Tier = Exact then
-                            match arithmetic with
-                            | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).HasExactGrid ->
-                                raise (Inapplicable "its arithmetic has no exact tier: the bound decides")
-                            | _ -> outside <- true
-
-                            Zero
-                        else
-                            Bound.ofCall arithmetic subject.Profile.Traits s x k bias
-
-                    value, own
+                    let value = answer operation run s x32 k32 b32
+                    value, (if certify then ownError operation s x k bias else Zero)
                 else
-                    let value = Oracle.correlate s x k
-                    let biasAt = Bound.biasOf s bias
-
-                    for at in 0 .. value.Length - 1 do
-                        value[at] <- value[at] + biasAt at
+                    let value = Oracle.complete operation s x k bias
 
                     calls.Add
                         {
+                            Operation = operation
                             Shape = s
                             Input = x32
                             Kernel = k32
@@ -184,12 +190,27 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                             ByOracle = true
                         }
 
-                    value, Bound.ofOracle s x k bias
+                    value, Bound.ofOracle operation s x k bias
 
             {
-                Value = Values.ofArray (outputDims s) value
-                Error = carried s x ex k ek eb own
+                Value = Values.ofArray (Operation.result operation s) value
+                Error = carried operation s x ex k ek eb own
             }
+
+    let convolve certify = compute certify Operation.Forward subject.Forward
+    let operate operation = compute true operation (subject.Operate operation)
+
+    /// Tensors that stay where they are from call to call: what a cache keyed by an address would take for the same.
+    let held = System.Collections.Generic.Dictionary<struct (Role * int), float32[]>()
+
+    let hold role (values: float32[]) =
+        let key = struct (role, values.Length)
+
+        if not (held.ContainsKey key) then
+            held[key] <- Array.zeroCreate values.Length
+
+        Array.blit values 0 held[key] 0 values.Length
+        held[key]
 
     /// The shape of the case.
     member _.Shape = shape
@@ -218,6 +239,9 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         | Drawn(Lattice l, _) -> float l.KernelStep * Math.ScaleB(1.0, l.KernelExponent)
         | _ -> 1.0
 
+    /// dY, N×O×H_o×W_o.
+    member _.Gradient = gradient.Value
+
     /// Y = conv(X, K), from the subject where it supports the shape, else from the oracle.
     member _.Conv(s: ConvShape, x, k) = convolve true s x k None
     /// Y = conv(X, K) + b.
@@ -225,23 +249,73 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     /// As Conv, for laws that compare bits: no bound is evaluated.
     member _.ConvBits(s: ConvShape, x, k, b) = convolve false s x k b
 
-    /// The definition in double, with its own error.
-    member _.Oracle(s: ConvShape, x: Approx, k: Approx, ?b: Approx) =
+    /// dX = the gradient of ⟨conv(X, K), dY⟩ by X.
+    member _.BackwardInput(s: ConvShape, dy, k) = operate Operation.BackwardInput s dy k None
+    /// dK, its gradient by K.
+    member _.BackwardKernel(s: ConvShape, x, dy) = operate Operation.BackwardKernel s x dy None
+
+    /// db, the gradient of ⟨b, dY⟩ by b.
+    member _.BackwardBias(s: ConvShape, dy) = operate Operation.BackwardBias s dy (Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)) None
+
+    /// The transposed convolution whose adjoint is s, of an N×O×H_o×W_o tensor.
+    member _.Transposed(s: ConvShape, y, k, b) = operate Operation.Transposed s y k b
+
+    /// max(scale·(conv(X, K) + b) + shift, 0), or without the maximum; scale and shift for each output channel.
+    member _.Fused(rectifies, s: ConvShape, x, k, b, scale, shift) =
+        operate (Operation.Fused rectifies) s x k (Some(Approx.concat 0 [ b; scale; shift ]))
+
+    /// As Conv, laid in memory as told. Memory beside the output that was written to is a fault.
+    member _.Placed(placement: Placement, s: ConvShape, x, k, b, ?bits: bool) =
+        let run s (x: float32[]) k b =
+            let struct (output, traces) = subject.Place placement s x k b
+
+            if traces.Outside > 0 then
+                raise (SubjectFault(Breach $"It wrote {traces.Outside} floats outside of its output.", Call.none s))
+
+            if traces.Operands > 0 then
+                raise (SubjectFault(Breach $"It changed {traces.Operands} floats of its operands.", Call.none s))
+
+            output
+
+        compute (bits <> Some true) Operation.Forward run s x k b
+
+    /// As Conv, with input, kernel and bias in memory that is used again and again.
+    member _.ConvAgain(s: ConvShape, x, k, b) =
+        let run s x k b = subject.Forward s (hold Role.Input x) (hold Role.Kernel k) (hold Role.Bias b)
+        compute true Operation.Forward run s x k b
+
+    /// As Conv, by any other way to the subject's forward pass.
+    member _.ConvBy(run, s: ConvShape, x, k, b) = compute true Operation.Forward run s x k b
+
+    /// The subject itself, for what is no convolution.
+    member _.Subject = subject
+
+    /// An operation of the definition in double, with its own error.
+    member _.OracleOf(operation, s: ConvShape, first: Approx, second: Approx, ?bias: Approx) =
         if planning then
-            Approx.exact (Values.zeros (outputDims s))
+            Approx.exact (Values.zeros (Operation.result operation s))
         else
-            let bias =
-                match b with
+            let b =
+                match bias with
                 | Some b -> b.Value.Data
                 | None -> [||]
 
-            let value = Oracle.correlate s x.Value.Data k.Value.Data
-            let biasAt = Bound.biasOf s bias
-
             {
-                Value = Values.ofArray (outputDims s) (value |> Array.mapi (fun at y -> y + biasAt at))
-                Error = Bound.ofOracle s x.Value.Data k.Value.Data bias
+                Value = Values.ofArray (Operation.result operation s) (Oracle.complete operation s first.Value.Data second.Value.Data b)
+                Error = Bound.ofOracle operation s first.Value.Data second.Value.Data b
             }
+
+    /// The definition in double, with its own error.
+    member trial.Oracle(s: ConvShape, x: Approx, k: Approx, ?b: Approx) = trial.OracleOf(Operation.Forward, s, x, k, ?bias = b)
+
+    /// ⟨a, b⟩ = Σ a·b with its error: docs/bounds.md, lemma 16. On the exact tier it must be exact.
+    member _.Inner(a: Approx, b: Approx) =
+        let inner = Approx.inner a b
+
+        if not planning && case.Tier = Exact && not inner.Error.IsZero then
+            outside <- true
+
+        inner
 
     /// The calls so far, in order.
     member _.Calls = List.ofSeq calls

@@ -2,10 +2,12 @@ namespace Conv.Properties
 
 open Conv
 
-/// One problem that a law gave to the subject (or, where the subject does not support it, to the oracle) and what came back.
+/// One problem that a law gave to the subject (or, where the subject does not support it, to the oracle) and what came back. Input and
+/// kernel are the operation's operands.
 [<NoEquality; NoComparison>]
 type Call =
     {
+        Operation: Operation
         Shape: ConvShape
         Input: float32[]
         Kernel: float32[]
@@ -14,12 +16,28 @@ type Call =
         ByOracle: bool
     }
 
+[<RequireQualifiedAccess>]
+module Call =
+    /// No call: a shape alone, where what went wrong is no number.
+    let none shape =
+        {
+            Operation = Operation.Forward
+            Shape = shape
+            Input = [||]
+            Kernel = [||]
+            Bias = [||]
+            Output = [||]
+            ByOracle = false
+        }
+
 /// How the two sides of an equation are held against each other.
 type Relation =
     /// |left − right| ≤ left.Error + right.Error.
     | Agrees
     /// The same numbers, whatever the errors; +0 = −0.
     | Identical
+    /// The same numbers, or NaN on both sides.
+    | Alike
     /// left ≤ right.
     | AtMost
 
@@ -58,6 +76,8 @@ type Fault =
     | Threw of message: string
     | WrongLength of expected: int64 * actual: int64
     | Misdeclared of string
+    /// Something beside the numbers: memory that was touched, a bad call that was taken.
+    | Breach of string
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Fault =
@@ -104,6 +124,9 @@ module Equations =
 
     /// The same numbers on both sides, on any data.
     let (===) left right = { (left =~= right) with Relation = Identical }
+
+    /// The same numbers, or NaN on both sides, on any data.
+    let (=?=) left right = { (left =~= right) with Relation = Alike }
 
     /// left ≤ right, element by element.
     let (<=~) left right = { (left =~= right) with Relation = AtMost }

@@ -26,11 +26,16 @@ module Draw =
         |> List.map (fun call ->
             let s = call.Shape
 
-            match (if call.ByOracle then AnyOrder() :> Arithmetic else profile.ArithmeticOf s) with
+            match
+                (if call.ByOracle then
+                     AnyOrder() :> Arithmetic
+                 else
+                     profile.Arithmetic(call.Operation, s))
+            with
             | :? Bilinear as algorithm when (BilinearProgram.Of algorithm).HasExactGrid ->
                 let program = BilinearProgram.Of algorithm
                 program.Amplification * growth, float s.InChannelsPerGroup, program.KernelStep
-            | _ -> growth * float s.TermsPerOutput, 1.0, 1)
+            | _ -> growth * float (Operation.terms call.Operation s), 1.0, 1)
 
     /// 2²⁴ units, less a hundredth for the bias.
     let private spacious = 0.99 * Math.ScaleB(1.0, 24)
@@ -85,7 +90,7 @@ module Draw =
         let anyOrder =
             own
             |> List.forall (fun call ->
-                match profile.ArithmeticOf call.Shape with
+                match profile.Arithmetic(call.Operation, call.Shape) with
                 | :? AnyOrder -> true
                 | _ -> false)
 

@@ -187,7 +187,10 @@ let private pointwiseMatmul =
                             product.Data[(n * s.OutChannels + g * og + o) * plane + p] <- result[o, p]
 
             y
-            =~= { Value = product; Error = Bound.ofOracle s x.Value.Data k.Value.Data [||] }
+            =~= {
+                    Value = product
+                    Error = Bound.ofOracle Operation.Forward s x.Value.Data k.Value.Data [||]
+                }
             |> named "conv(X, K)" "K·X")
 
 // ---- PARAMETER-COUNT

@@ -116,12 +116,6 @@ let private run (organs: Organs) (p: Problem) =
 
 /// A subject that declares what the honest organs keep: any order of summation, every shape, gradual underflow.
 let subject name (organs: Organs) =
-    let profile =
-        {
-            Supports = fun _ -> true
-            ArithmeticOf = fun _ -> AnyOrder()
-            Traits = Traits(Deterministic = true)
-            Capabilities = Set.empty
-        }
+    let profile = { Profile.Plain with Traits = Traits(Deterministic = true) }
 
     Subject.forward name profile (fun shape x k b -> run organs { Shape = shape; Input = x; Kernel = k; Bias = b })

@@ -99,7 +99,7 @@ let private biasFirst (t: Terms) bias =
 
     sum
 
-let private reproducible = { Ours.convShape.Profile with Traits = Traits(Deterministic = true) }
+let private reproducible = { Profile.Plain with Traits = Traits(Deterministic = true) }
 
 /// Of any order: a tree that does not depend on the data.
 let anyOrder: Subject list =

@@ -53,6 +53,7 @@ module Case =
         | Role.Input -> within s.Batch s.InChannels s.InHeight s.InWidth
         | Role.Kernel -> within s.OutChannels s.InChannelsPerGroup s.KernelHeight s.KernelWidth
         | Role.Bias -> within s.OutChannels 1 1 1
+        | Role.Gradient -> within s.Batch s.OutChannels s.OutHeight s.OutWidth
         | _ -> true
 
     /// The case on another shape: listed elements that the shape has no place for are left out.

@@ -13,6 +13,8 @@ type Role =
     | Input2 = 3
     /// A second kernel: K' of LINEAR-KERNEL, the second factor of COMPOSE and SEPARABLE.
     | Kernel2 = 4
+    /// The gradient of an output, dY; the input of a transposed convolution.
+    | Gradient = 5
 
 /// How the integers of the exact tier are drawn: x ∈ 2^InputExponent·{−InputMax…InputMax}, k ∈ KernelStep·2^KernelExponent·{−KernelMax…KernelMax},
 /// b ∈ 2^(InputExponent+KernelExponent)·{−BiasMax…BiasMax}. Only every LiveEvery-th input channel is not zero.
@@ -66,6 +68,7 @@ module Fill =
             | Role.Bias -> integer hash l.BiasMax * powerOfTwo (l.InputExponent + l.KernelExponent)
             | Role.Kernel
             | Role.Kernel2 -> integer hash l.KernelMax * float l.KernelStep * powerOfTwo l.KernelExponent
+            | Role.Gradient -> integer hash l.InputMax * powerOfTwo l.InputExponent
             | _ ->
                 if i1 % l.LiveEvery = 0 then
                     integer hash l.InputMax * powerOfTwo l.InputExponent
@@ -110,7 +113,14 @@ module Fill =
             result
 
     let private letters =
-        [ Role.Input, "x"; Role.Kernel, "k"; Role.Bias, "b"; Role.Input2, "x2"; Role.Kernel2, "k2" ]
+        [
+            Role.Input, "x"
+            Role.Kernel, "k"
+            Role.Bias, "b"
+            Role.Input2, "x2"
+            Role.Kernel2, "k2"
+            Role.Gradient, "dy"
+        ]
 
     let private inv = CultureInfo.InvariantCulture
 

@@ -106,6 +106,7 @@ let private list (case: Case) : Case list =
                         @ elements Role.Bias (s.OutChannels, 1, 1, 1)
                         @ elements Role.Input2 input
                         @ elements Role.Kernel2 kernel2
+                        @ elements Role.Gradient (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth)
                     )
             }
         ]

@@ -68,34 +68,22 @@ let private drawn name (values: Values) =
             $"    … and {all.Length - mostPlanes} more planes of {name}"
     ]
 
-let private inputOf (call: Call) =
-    let s = call.Shape
-    Values.ofArray (s.Batch, s.InChannels, s.InHeight, s.InWidth) (Array.map float call.Input)
+let private firstOf (call: Call) = Values.ofArray (Operation.first call.Operation call.Shape) (Array.map float call.Input)
+let private secondOf (call: Call) = Values.ofArray (Operation.second call.Operation call.Shape) (Array.map float call.Kernel)
 
-let private kernelOf (call: Call) =
-    let s = call.Shape
-    Values.ofArray (s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth) (Array.map float call.Kernel)
+/// Operands, named; the single 1 of a sum is left out.
+let private operands (call: Call) =
+    let first, second, _ = Operation.names call.Operation
 
-/// The sum of one output element, grouped by input channel as the source does: (1·1 + 2·2 + …) + (…) = 56.
-let private arithmetic (call: Call) struct (n, o, i, j) =
-    let s, x, k = call.Shape, inputOf call, kernelOf call
+    [
+        yield! drawn first (firstOf call)
+        if call.Operation <> Operation.BackwardBias then
+            yield! drawn second (secondOf call)
+    ]
 
-    let channels =
-        [
-            for c in 0 .. s.InChannelsPerGroup - 1 ->
-                [
-                    for u in 0 .. s.KernelHeight - 1 do
-                        for v in 0 .. s.KernelWidth - 1 do
-                            let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
-                            let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
-
-                            if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
-                                let channel = o / s.OutChannelsPerGroup * s.InChannelsPerGroup + c
-                                x[n, channel, h, w], k[o, c, u, v]
-                ]
-        ]
-        |> List.filter (List.isEmpty >> not)
-
+/// The sum of one element, grouped by the channel that is summed over, as the source does: (1·1 + 2·2 + …) + (…) = 56.
+let private arithmetic (call: Call) at =
+    let a, b = firstOf call, secondOf call
     let signed value = if value < 0.0 then "(" + number value + ")" else number value
 
     let few most what items =
@@ -104,42 +92,75 @@ let private arithmetic (call: Call) struct (n, o, i, j) =
         else
             items
 
-    let channel terms =
-        "("
-        + String.Join(" + ", terms |> List.map (fun (a, b) -> signed a + "·" + signed b) |> few 24 "products")
-        + ")"
+    let product (i, j) =
+        if call.Operation = Operation.BackwardBias then
+            signed a.Data[i]
+        else
+            signed a.Data[i] + "·" + signed b.Data[j]
 
+    let channel terms = "(" + String.Join(" + ", terms |> List.map product |> few 24 "products") + ")"
+
+    // The whole problem is walked: only a small one is written out.
+    let channels =
+        if call.Shape.MultiplyAdds > 200_000L then
+            []
+        else
+            Operation.products call.Operation call.Shape at
+
+    let _, d1, d2, d3 = Operation.result call.Operation call.Shape
+    let o = at / max 1 (d2 * d3) % max 1 d1
     let bias = if call.Bias.Length = 0 then [] else [ signed (float call.Bias[o]) ]
 
-    match (channels |> List.map channel |> few 6 "channels") @ bias with
-    | [] -> "0 (the window lies wholly in the padding)"
-    | parts -> String.Join(" + ", parts)
+    let sum =
+        match (channels |> List.map channel |> few 6 "channels") @ bias with
+        | [] when call.Shape.MultiplyAdds > 200_000L -> "the definition's sum"
+        | [] -> "0 (nothing meets it but padding)"
+        | parts -> String.Join(" + ", parts)
 
-/// The definition's output of a call, in double; how far each element may be from it; and the elements that are further.
+    match call.Operation with
+    | Operation.Fused rectifies ->
+        let part i = signed (float call.Bias[i * call.Shape.OutChannels + o])
+        let affine = $"{part 1}·({sum}) + {part 2}"
+        if rectifies then $"max({affine}, 0)" else affine
+    | _ -> sum
+
+/// The definition's result of a call, in double; how far each element may be from it; and the elements that are further.
 let private judge (subject: Subject) tier (call: Call) =
-    let s = call.Shape
+    let s, operation = call.Shape, call.Operation
     let x, k, b = Array.map float call.Input, Array.map float call.Kernel, Array.map float call.Bias
-    let bias = Bound.biasOf s b
-    let expected = Oracle.correlate s x k |> Array.mapi (fun at y -> y + bias at)
-    let arithmetic = subject.Profile.ArithmeticOf s
+    let expected = Oracle.complete operation s x k b
+    let arithmetic = subject.Profile.Arithmetic(operation, s)
+    let finite = Seq.concat [ x; k; b ] |> Seq.forall Double.IsFinite
 
-    let allowed =
-        if tier = Exact && Bound.isExact arithmetic subject.Profile.Traits s x k b then
-            Zero
+    let allowed, oracle =
+        if
+            not finite
+            || tier = Exact
+               && Bound.isExact operation arithmetic subject.Profile.Traits s x k b
+        then
+            Zero, (if finite then Bound.ofOracle operation s x k b else Zero)
         else
-            Bound.ofCall arithmetic subject.Profile.Traits s x k b
+            Bound.ofCall operation arithmetic subject.Profile.Traits s x k b, Bound.ofOracle operation s x k b
 
-    let oracle = Bound.ofOracle s x k b
     let bound at = allowed.At at + oracle.At at
-    let isWrong at = not (abs (call.Output[at] - expected[at]) <= bound at)
+
+    let isWrong at =
+        let actual, right = call.Output[at], expected[at]
+
+        not (
+            abs (actual - right) <= bound at
+            || actual = right
+            || Double.IsNaN actual && Double.IsNaN right
+        )
+
     expected, bound, List.filter isWrong [ 0 .. call.Output.Length - 1 ]
 
 /// The problem of a call, and where it is wrong: the planes that hold a wrong element first.
 let private drawCall (call: Call) (expected: float[]) (bound: int -> float) (wrong: int list) =
-    let s = call.Shape
-    let right = Values.ofArray (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) expected
+    let right = Values.ofArray (Operation.result call.Operation call.Shape) expected
     let actual = { right with Data = call.Output }
     let marked = Set.ofList wrong
+    let _, _, name = Operation.names call.Operation
 
     let planeOf at =
         let struct (n, o, _, _) = right.Coordinates at
@@ -147,24 +168,28 @@ let private drawCall (call: Call) (expected: float[]) (bound: int -> float) (wro
 
     let wrongPlanes = wrong |> List.map planeOf |> List.distinct
     let at = List.head wrong
-    let struct (n, o, i, j) as element = right.Coordinates at
+    let struct (n, o, i, j) = right.Coordinates at
 
     [
-        yield! drawn "X" (inputOf call)
-        yield! drawn "K" (kernelOf call)
+        yield! operands call
         if call.Bias.Length > 0 then
-            "    b = "
+            let title =
+                match call.Operation with
+                | Operation.Fused _ -> "b, s, t"
+                | _ -> "b"
+
+            $"    {title} = "
             + String.Join(" ", call.Bias |> Seq.truncate 16 |> Seq.map (float >> number))
         for n, o in List.truncate 4 wrongPlanes do
             yield!
                 beside
                     [
-                        $"Y[{n},{o}] expected", plane right n o (fun _ -> false)
-                        $"Y[{n},{o}] actual", plane actual n o marked.Contains
+                        $"{name}[{n},{o}] expected", plane right n o (fun _ -> false)
+                        $"{name}[{n},{o}] actual", plane actual n o marked.Contains
                     ]
         if wrongPlanes.Length > 4 then
-            $"    … and {wrongPlanes.Length - 4} more planes of Y with wrong elements"
-        $"    y[{n},{o},{i},{j}] = {arithmetic call element} = {number expected[at]}, not {number call.Output[at]}"
+            $"    … and {wrongPlanes.Length - 4} more planes of {name} with wrong elements"
+        $"    {name.ToLowerInvariant()}[{n},{o},{i},{j}] = {arithmetic call at} = {number expected[at]}, not {number call.Output[at]}"
 
         if bound at > 0.0 then
             $"    they differ by {digits (abs (call.Output[at] - expected[at]))}, the proven bound is {digits (bound at)}"
@@ -198,7 +223,8 @@ let describe fault =
     match fault with
     | Threw message -> $"the subject failed: {message}"
     | WrongLength(expected, actual) -> $"the output has {actual} elements, the shape has {expected}"
-    | Misdeclared what -> what
+    | Misdeclared what
+    | Breach what -> what
 
 /// The line that replays a case on a subject.
 let replay (subject: Subject) (case: Case) = $"subject={subject.Name} {Case.print case}"
@@ -235,12 +261,17 @@ let drawing (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : stri
                     else
                         $"   (call {index + 1} of {witness.Calls.Length})"
 
-                $"  {call.Shape}{which}"
+                let what =
+                    if call.Operation = Operation.Forward then
+                        ""
+                    else
+                        $"{Operation.title call.Operation} of "
+
+                $"  {what}{call.Shape}{which}"
                 yield! drawCall call expected bound wrong
             | None, (_, call) :: _ ->
                 $"  {call.Shape}   (by itself, every call is within its bound)"
-                yield! drawn "X" (inputOf call)
-                yield! drawn "K" (kernelOf call)
+                yield! operands call
                 yield! drawSides witness
             | None, [] -> yield! drawSides witness
         | Faulted(fault, call) ->

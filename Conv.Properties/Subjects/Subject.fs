@@ -3,14 +3,36 @@ namespace Conv.Properties
 open System
 open Conv
 
-/// What a subject can be asked to do.
+/// What a subject can be asked to do, or promises.
 type Capability =
     /// Y = conv(X, K) + b.
     | Forward
+    /// The gradients of input, kernel and bias.
+    | Gradients
+    /// Transposed convolution.
+    | Transposed
+    /// A fused epilogue: affine and ReLU.
+    | Fused
+    /// Strided views of input, kernel and output.
+    | Views
+    /// Calls on memory of the kit's choosing.
+    | Placed
+    /// A workspace whose size is advertised, and that the caller supplies.
+    | Workspace
+    /// The number of threads is the caller's to choose.
+    | Threads
+    /// One prepared convolution may be run by several callers at once.
+    | Concurrent
+    /// On some shapes the output may be written over the input.
+    | InPlace
+    /// Bad calls can be made of it.
+    | Misuse
     /// The output size of a shape.
     | OutputSize
     /// The multiply-adds of a shape.
     | CostFormula
+    /// The pads of SAME padding, and the sizes of transposed convolutions.
+    | Geometry
 
 /// What a subject declares. Bounds, cases and the laws that apply follow from it.
 type Profile =
@@ -18,7 +40,44 @@ type Profile =
         Supports: ConvShape -> bool
         ArithmeticOf: ConvShape -> Arithmetic
         Traits: Traits
+        /// The shapes on which the output may be written over the input.
+        TakesInPlace: ConvShape -> bool
         Capabilities: Set<Capability>
+    }
+
+    /// Any order, every shape, nothing promised.
+    static member Plain =
+        {
+            Supports = fun _ -> true
+            ArithmeticOf = fun _ -> AnyOrder()
+            Traits = Traits.Default
+            TakesInPlace = fun _ -> false
+            Capabilities = Set.empty
+        }
+
+    /// How an operation is summed. A bilinear algorithm is one of the forward pass; there is no lemma for its adjoints.
+    member p.Arithmetic(operation: Operation, shape: ConvShape) : Arithmetic =
+        match operation, p.ArithmeticOf shape with
+        | (Operation.Forward | Operation.Fused _), declared -> declared
+        | _, (:? AnyOrder as declared) -> declared
+        | _ -> Opaque()
+
+/// A call that must be refused.
+type BadCall =
+    /// Sixteen numbers that make no convolution, in the order of ConvShape's fields.
+    | BadShape of numbers: int list
+    /// A tensor of the forward call that has the wrong number of elements: "input", "kernel", "bias", "output", "workspace".
+    | BadLength of ConvShape * tensor: string * length: int
+    /// A shape that the subject says it does not support.
+    | NotSupported of ConvShape
+
+/// How a call ended that had to be refused.
+type Refusal =
+    {
+        /// What was thrown, if anything was.
+        Thrown: exn option
+        /// Elements of the output that were written.
+        Written: int
     }
 
 /// Any convolution under test. What it cannot do is not asked of it.
@@ -29,53 +88,61 @@ type Subject =
         Profile: Profile
         /// shape, input, kernel, bias (empty for none) → the output as the subject left it; elements that it never wrote are NaN.
         Forward: ConvShape -> float32[] -> float32[] -> float32[] -> float32[]
+        /// shape, kernel, bias → the convolution of any input with these weights.
+        Prepare: ConvShape -> float32[] -> float32[] -> float32[] -> float32[]
+        /// Any other operation: first and second operand, bias.
+        Operate: Operation -> ConvShape -> float32[] -> float32[] -> float32[] -> float32[]
+        /// The forward pass laid in memory as told.
+        Place: Placement -> ConvShape -> float32[] -> float32[] -> float32[] -> struct (float32[] * Traces)
+        /// The forward pass through views of input, kernel and output; the output's memory is given and changed.
+        Viewed:
+            ConvShape
+                -> struct (float32[] * TensorView)
+                -> struct (float32[] * TensorView)
+                -> float32[]
+                -> struct (float32[] * TensorView)
+                -> unit
+        /// A call that must be refused.
+        Refuse: BadCall -> Refusal
         OutputSize: ConvShape -> struct (int64 * int64)
         MultiplyAdds: ConvShape -> int64
+        /// size, taps, stride, dilation, upper → zeros before and after.
+        SamePads: int -> int -> int -> int -> bool -> struct (int * int)
+        /// Input size, taps, stride, dilation, pads, output padding → the output size of a transposed convolution.
+        TransposedSize: int -> int -> int -> int -> int -> int -> int -> int
     }
 
+[<RequireQualifiedAccess>]
 module Subject =
-    let private lacks what _ = raise (NotSupportedException $"The subject has no {what}.")
+    let private lacks what = raise (NotSupportedException $"The subject has no {what}.")
+
+    /// A subject that can do nothing yet.
+    let private nothing name profile =
+        {
+            Name = name
+            Profile = profile
+            Forward = fun _ _ _ _ -> lacks "forward pass"
+            Prepare = fun _ _ _ _ -> lacks "forward pass"
+            Operate = fun operation _ _ _ _ -> lacks (Operation.title operation)
+            Place = fun _ _ _ _ _ -> lacks "memory of the caller's"
+            Viewed = fun _ _ _ _ _ -> lacks "views"
+            Refuse = fun _ -> lacks "calls to refuse"
+            OutputSize = fun _ -> lacks "output size"
+            MultiplyAdds = fun _ -> lacks "cost formula"
+            SamePads = fun _ _ _ _ _ -> lacks "SAME padding"
+            TransposedSize = fun _ _ _ _ _ _ _ -> lacks "transposed size"
+        }
 
     /// A subject from its forward pass alone.
     let forward name (profile: Profile) run =
-        {
-            Name = name
-            Profile = { profile with Capabilities = Set.singleton Forward }
+        { nothing name { profile with Capabilities = profile.Capabilities.Add Forward } with
             Forward = run
-            OutputSize = lacks "output size"
-            MultiplyAdds = lacks "cost formula"
+            Prepare = fun shape k b x -> run shape x k b
         }
-
-    /// Holds an implementation of the contract. The output is filled with NaN and the workspace with bytes 0xFF (NaN) before each
-    /// call, so that what is not written, or read before it is written, shows.
-    let ofConvolution (convolution: IConvolution) =
-        let profile =
-            {
-                Supports = convolution.Supports
-                ArithmeticOf = convolution.ArithmeticOf
-                Traits = convolution.Traits
-                Capabilities = Set.empty
-            }
-
-        forward convolution.Name profile (fun shape x k b ->
-            let prepared = convolution.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
-            let output = Array.create (int shape.OutputLength) Single.NaN
-            let workspace = Array.create (int prepared.WorkspaceBytes) 0xFFuy
-            prepared.Run(ReadOnlySpan x, Span output, Span workspace)
-            output)
 
     /// The kit's own geometry: what ConvShape says of sizes and costs, held to the laws like any other claim.
     let ofFormulas name outputSize multiplyAdds =
-        {
-            Name = name
-            Profile =
-                {
-                    Supports = fun _ -> true
-                    ArithmeticOf = fun _ -> AnyOrder()
-                    Traits = Traits.Default
-                    Capabilities = set [ OutputSize; CostFormula ]
-                }
-            Forward = fun _ _ _ -> lacks "forward pass"
+        { nothing name { Profile.Plain with Capabilities = set [ OutputSize; CostFormula ] } with
             OutputSize = outputSize
             MultiplyAdds = multiplyAdds
         }

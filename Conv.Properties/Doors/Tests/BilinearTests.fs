@@ -93,7 +93,10 @@ let ``the absolute program of ones, by hand`` () =
 let ``the bilinear bound, by hand`` () =
     let s = ConvShape(1, 1, 16, 16, 1, 3, 3)
     let ones count = Array.create count 1.0
-    let bound bias = (Bound.ofCall (declared "winograd-f2x3") Traits.Default s (ones 256) (ones 9) bias).At(7 * 14 + 7)
+
+    let bound bias =
+        (Bound.ofCall Operation.Forward (declared "winograd-f2x3") Traits.Default s (ones 256) (ones 9) bias).At(7 * 14 + 7)
+
     let inflated = 1.0 + Math.ScaleB(1.0, -20)
     Assert.Equal(64.0 * 25.0 / (16777216.0 - 25.0) * inflated, bound [||], 1e-18)
     Assert.Equal(67.0 * 27.0 / (16777216.0 - 27.0) * inflated, bound [| -3.0 |], 1e-18)
@@ -203,7 +206,7 @@ let private wrong name (tries: int) step inputs kernels channels =
         if expected <> Array.map float actual then
             wrong <- wrong + 1
 
-        if Bound.isExact (declared name) Traits.Default s x k b then
+        if Bound.isExact Operation.Forward (declared name) Traits.Default s x k b then
             certified <- certified + 1
 
     wrong, certified

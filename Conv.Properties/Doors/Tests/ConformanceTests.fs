@@ -86,7 +86,7 @@ let ``an undeclared arithmetic cannot be held to a bound`` () =
 [<Fact>]
 let ``Winograd that declares any order is accused, and under its own declaration it is not`` () =
     let winograd = Catalogue.All |> Seq.find (fun c -> c.Name = "winograd-f4x3")
-    let run = (Subject.ofConvolution winograd).Forward
+    let run = (Contract.ofConvolution winograd).Forward
 
     let calls =
         Convolution(fun s x k b y ->
@@ -186,7 +186,7 @@ let ``sums in an order of the day are not held to the same bits`` () =
 [<Fact>]
 let ``a bilinear algorithm without an exact tier is judged by its bound`` () =
     let winograd = Catalogue.All |> Seq.find (fun c -> c.Name = "winograd-f4x3")
-    let run = (Subject.ofConvolution winograd).Forward
+    let run = (Contract.ofConvolution winograd).Forward
 
     let calls =
         Convolution(fun s x k b y ->

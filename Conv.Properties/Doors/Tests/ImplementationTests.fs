@@ -7,7 +7,7 @@ open Conv
 
 let names: TheoryData<string> = TheoryData<string>(Ours.implementations |> List.map _.Name)
 let private convolution name = Catalogue.All |> Seq.find (fun c -> c.Name = name)
-let private run name (s: ConvShape) x k b = (Subject.ofConvolution (convolution name)).Forward s x k b
+let private run name (s: ConvShape) x k b = (Contract.ofConvolution (convolution name)).Forward s x k b
 
 let private x = [| 0f; 1f; 2f; 3f; 4f; 5f; 6f; 7f; 8f; 1f; 2f; 3f; 4f; 5f; 6f; 7f; 8f; 9f |]
 let private k = [| 0f; 1f; 2f; 3f; 1f; 2f; 3f; 4f |]
@@ -46,13 +46,20 @@ let ``the source's examples through F(2,3), the kernel bordered with zeros`` () 
 
 [<Fact>]
 let ``the source's examples through F(4,3), within its bound`` () =
-    let subject = Subject.ofConvolution (convolution "winograd-f4x3")
+    let subject = Contract.ofConvolution (convolution "winograd-f4x3")
 
     for outputs, kernels, expected in [ 1, k, one; 3, stack, three ] do
         let s, kernels = borderedShape outputs, bordered kernels
 
         let bound =
-            Bound.ofCall (subject.Profile.ArithmeticOf s) subject.Profile.Traits s (Array.map float x) (Array.map float kernels) [||]
+            Bound.ofCall
+                Operation.Forward
+                (subject.Profile.ArithmeticOf s)
+                subject.Profile.Traits
+                s
+                (Array.map float x)
+                (Array.map float kernels)
+                [||]
 
         subject.Forward s x kernels [||]
         |> Array.iteri (fun at y ->

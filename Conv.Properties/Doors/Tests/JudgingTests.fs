@@ -37,7 +37,7 @@ let ``the oracle is the loop on integers`` (AnyShape s) (seed: uint64) =
     let x, k = input s fill, kernel s fill
     Assert.Equal<float[]>(loopIn s x k [||], Oracle.correlate s x k)
 
-    match Bound.ofOracle s x k [||] with
+    match Bound.ofOracle Operation.Forward s x k [||] with
     | Zero -> ()
     | Each _ -> Assert.Fail "integers are exact in double"
 
@@ -46,7 +46,7 @@ let ``the oracle's own error is within its bound`` (SmallShape s) (seed: uint64)
     let fill = Drawn(Wide, seed)
     let x, k = input s fill, kernel s fill
     let exact = correlate s (Array.map ofDouble x) (Array.map ofDouble k)
-    let error = Bound.ofOracle s x k [||]
+    let error = Bound.ofOracle Operation.Forward s x k [||]
 
     Oracle.correlate s x k
     |> Array.iteri (fun at y -> Assert.True(Rational.Abs(ofDouble y - exact[at]) <=. ofDouble (error.At at)))
@@ -81,7 +81,9 @@ let private near expected (actual: float) = Assert.InRange(actual, expected * (1
 let ``the any-order bound, by hand`` () =
     // x = 1, −2, k = 3, ½: S = 4, n = 2; with b = −5, S + |b| = 9 and n + 1 = 3. γ_m = m/(2²⁴ − m).
     let s = ConvShape(1, 1, 1, 2, 1, 1, 2)
-    let bound bias = (Bound.ofCall (AnyOrder()) Traits.Default s [| 1.; -2. |] [| 3.; 0.5 |] bias).At 0
+
+    let bound bias =
+        (Bound.ofCall Operation.Forward (AnyOrder()) Traits.Default s [| 1.; -2. |] [| 3.; 0.5 |] bias).At 0
 
     near
         ((4.0 * 2.0 / 16777214.0 + 2.0 * Math.ScaleB(1.0, -149))
@@ -96,16 +98,19 @@ let ``the any-order bound, by hand`` () =
 [<Fact>]
 let ``the underflow term is all that tiny products leave`` () =
     let s, tiny = ConvShape(1, 1, 1, 1, 1, 1, 1), Math.ScaleB(1.0, -100)
-    let bound = (Bound.ofCall (AnyOrder()) Traits.Default s [| tiny |] [| tiny |] [||]).At 0
+
+    let bound =
+        (Bound.ofCall Operation.Forward (AnyOrder()) Traits.Default s [| tiny |] [| tiny |] [||]).At 0
+
     near (Math.ScaleB(1.0, -149) * (1.0 + Math.ScaleB(1.0, -20))) bound
     let flushing = Traits(FlushesSubnormals = true)
-    let flushed = (Bound.ofCall (AnyOrder()) flushing s [| tiny |] [| tiny |] [||]).At 0
+    let flushed = (Bound.ofCall Operation.Forward (AnyOrder()) flushing s [| tiny |] [| tiny |] [||]).At 0
     Assert.True(flushed >= 3.0 * Math.ScaleB(1.0, -126))
 
 [<Fact>]
 let ``no bound where the result may overflow, or nothing is declared`` () =
     let s = ConvShape(1, 1, 1, 1, 1, 1, 1)
-    let bound arithmetic x = (Bound.ofCall arithmetic Traits.Default s [| x |] [| 1.0 |] [||]).At 0
+    let bound arithmetic x = (Bound.ofCall Operation.Forward arithmetic Traits.Default s [| x |] [| 1.0 |] [||]).At 0
     Assert.Equal(infinity, bound (AnyOrder()) (float Single.MaxValue))
     Assert.True(Double.IsFinite(bound (AnyOrder()) (float Single.MaxValue / 2.0)))
     Assert.Equal(infinity, bound (Opaque()) 1.0)
@@ -115,7 +120,7 @@ let ``the loop is within its bound of the exact result`` (SmallShape s) (seed: u
     let fill = Drawn(Wide, seed)
     let x, k, b = input s fill, kernel s fill, bias s fill
     let exact = correlate s (Array.map ofDouble x) (Array.map ofDouble k)
-    let bound = Bound.ofCall (AnyOrder()) Traits.Default s x k b
+    let bound = Bound.ofCall Operation.Forward (AnyOrder()) Traits.Default s x k b
     let y = loopIn s (Array.map float32 x) (Array.map float32 k) (Array.map float32 b)
     let biasAt = Bound.biasOf s b
 
@@ -127,7 +132,7 @@ let ``the loop is within its bound of the exact result`` (SmallShape s) (seed: u
 // ---- the certificate of any order
 
 let private isExact x k b =
-    Bound.isExact (AnyOrder()) Traits.Default (ConvShape(1, 1, 1, Array.length x, 1, 1, Array.length k)) x k b
+    Bound.isExact Operation.Forward (AnyOrder()) Traits.Default (ConvShape(1, 1, 1, Array.length x, 1, 1, Array.length k)) x k b
 
 [<Fact>]
 let ``the any-order certificate at its edges`` () =
@@ -170,7 +175,7 @@ let ``certified sums are exact in any order`` (seed: uint64) =
 
     let fill = Drawn(Lattice lattice, seed)
     let x, k, b = input s fill, kernel s fill, bias s fill
-    Assert.True(Bound.isExact (AnyOrder()) Traits.Default s x k b)
+    Assert.True(Bound.isExact Operation.Forward (AnyOrder()) Traits.Default s x k b)
     let biasAt = Bound.biasOf s b
     let expected = Oracle.correlate s x k |> Array.mapi (fun at y -> y + biasAt at)
 

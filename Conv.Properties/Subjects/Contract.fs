@@ -1,0 +1,244 @@
+namespace Conv.Properties
+
+open System
+open Conv
+
+/// A convolution as a method: writes every element of the output.
+/// shape, input N×C×H×W, kernel O×C/G×K_h×K_w, bias (O numbers, or empty for none), output N×O×H_o×W_o; all dense and row-major.
+type Convolution =
+    delegate of
+        shape: ConvShape *
+        input: ReadOnlySpan<float32> *
+        kernel: ReadOnlySpan<float32> *
+        bias: ReadOnlySpan<float32> *
+        output: Span<float32> ->
+            unit
+
+/// Subjects from code: an implementation of `IConvolution` with whatever optional contracts it has, or a plain method.
+[<RequireQualifiedAccess>]
+module Contract =
+    /// What the subject runs on: operands in memory of the kit's, and a workspace of any size on demand.
+    [<NoEquality; NoComparison>]
+    type private Laid =
+        {
+            Input: Zoned
+            Kernel: Zoned
+            Bias: Zoned
+            Output: Zoned
+            Workspace: int64 -> Zoned
+            Threads: int
+        }
+
+    let private bytes (values: float32[]) = values.Length * sizeof<float32>
+
+    /// Lays a call in memory, runs it, and reads off what it did. `run` tells how much workspace it took.
+    let private place (run: ConvShape -> Laid -> int64) (p: Placement) (shape: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
+        let zoned size = new Zoned(size, p.Misalign * sizeof<float32>, p.Guard)
+        use input = zoned (bytes x)
+        use kernel = zoned (bytes k)
+        use bias = zoned (bytes b)
+        use separate = zoned (if p.InPlace then 0 else int shape.OutputLength * sizeof<float32>)
+        x.AsSpan().CopyTo input.Floats
+        k.AsSpan().CopyTo kernel.Floats
+        b.AsSpan().CopyTo bias.Floats
+        separate.Floats.Fill p.OutputHolds
+        let output = if p.InPlace then input else separate
+        let mutable workspace: Zoned | null = null
+
+        let supply (size: int64) =
+            let made = zoned (Checked.int size)
+            // Bytes beyond the last whole float keep what the allocator left.
+            made.Floats.Fill p.WorkspaceHolds
+            workspace <- made
+            made
+
+        try
+            let took =
+                run
+                    shape
+                    {
+                        Input = input
+                        Kernel = kernel
+                        Bias = bias
+                        Output = output
+                        Workspace = supply
+                        Threads = p.Threads
+                    }
+
+            let zones =
+                input.Overwritten
+                + kernel.Overwritten
+                + bias.Overwritten
+                + separate.Overwritten
+                + (match workspace with
+                   | null -> 0
+                   | made -> made.Overwritten)
+
+            struct (output.Floats.ToArray(),
+                    {
+                        Outside = zones
+                        Operands =
+                            (if p.InPlace then 0 else input.Differing x)
+                            + kernel.Differing k
+                            + bias.Differing b
+                        WorkspaceBytes = took
+                    })
+        finally
+            match workspace with
+            | null -> ()
+            | made -> (made :> IDisposable).Dispose()
+
+    let private runContract (convolution: IConvolution) shape (laid: Laid) =
+        let prepared =
+            convolution.Prepare(shape, Span.op_Implicit laid.Kernel.Floats, Span.op_Implicit laid.Bias.Floats)
+
+        let workspace = laid.Workspace prepared.WorkspaceBytes
+
+        match prepared with
+        | :? IThreadedConvolution as threaded when laid.Threads > 0 ->
+            threaded.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes, laid.Threads)
+        | _ -> prepared.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes)
+
+        prepared.WorkspaceBytes
+
+    /// What a call does that must be refused: `call` gets the output's array and its poison is counted afterwards.
+    let private refused length (call: float32[] -> unit) =
+        let poison = 1.25e30f
+        let output = Array.create length poison
+
+        let thrown =
+            try
+                call output
+                None
+            with error ->
+                Some error
+
+        {
+            Thrown = thrown
+            Written = output |> Array.filter ((<>) poison) |> Array.length
+        }
+
+    let private refuse (convolution: IConvolution) bad =
+        let shape, tensor, wrong =
+            match bad with
+            | BadLength(shape, tensor, length) -> shape, tensor, length
+            | NotSupported shape -> shape, "", 0
+            | BadShape _ -> invalidOp "An implementation is given shapes, no numbers."
+
+        let length name (right: int64) = if name = tensor then wrong else int right
+        let zeros name right = Array.zeroCreate<float32>(length name right)
+
+        refused (length "output" shape.OutputLength) (fun output ->
+            let prepared =
+                convolution.Prepare(
+                    shape,
+                    ReadOnlySpan(zeros "kernel" shape.KernelLength),
+                    ReadOnlySpan(zeros "bias" (int64 shape.OutChannels))
+                )
+
+            let workspace = Array.zeroCreate<byte>(length "workspace" prepared.WorkspaceBytes)
+            prepared.Run(ReadOnlySpan(zeros "input" shape.InputLength), Span output, Span workspace))
+
+    /// The optional contracts that an object implements, as operations.
+    let private operate (convolution: obj) operation (s: ConvShape) (a: float32[]) (k: float32[]) (b: float32[]) =
+        let result = Array.create (int (Operation.length operation s)) Single.NaN
+
+        match operation, convolution with
+        | Operation.BackwardInput, (:? IGradients as g) -> g.BackwardInput(s, ReadOnlySpan a, ReadOnlySpan k, Span result)
+        | Operation.BackwardKernel, (:? IGradients as g) -> g.BackwardKernel(s, ReadOnlySpan a, ReadOnlySpan k, Span result)
+        | Operation.BackwardBias, (:? IGradients as g) -> g.BackwardBias(s, ReadOnlySpan a, Span result)
+        | Operation.Transposed, (:? ITransposedConvolution as t) ->
+            t.Transpose(TransposedShape s, ReadOnlySpan a, ReadOnlySpan k, ReadOnlySpan b, Span result)
+        | Operation.Fused rectifies, (:? IFusedConvolution as f) ->
+            let o = s.OutChannels
+            let part at = ReadOnlyMemory(b, at * o, o)
+            let prepared = f.PrepareFused(s, ReadOnlySpan k, part(0).Span, Epilogue(part 1, part 2, rectifies))
+            prepared.Run(ReadOnlySpan a, Span result, Span(Array.create (int prepared.WorkspaceBytes) 0xFFuy))
+        | _ -> raise (NotSupportedException $"There is no contract for {Operation.title operation}.")
+
+        result
+
+    let private capabilities (convolution: IConvolution) =
+        set
+            [
+                Forward
+                Placed
+                Workspace
+                Concurrent
+                Misuse
+                match box convolution with
+                | :? IGradients -> Gradients
+                | _ -> ()
+                match box convolution with
+                | :? ITransposedConvolution -> Transposed
+                | _ -> ()
+                match box convolution with
+                | :? IFusedConvolution -> Fused
+                | _ -> ()
+                match box convolution with
+                | :? IViewConvolution -> Views
+                | _ -> ()
+                match box convolution with
+                | :? IInPlaceConvolution -> InPlace
+                | _ -> ()
+                if convolution.Traits.Threaded then
+                    Threads
+            ]
+
+    /// Holds an implementation of the contract. The output is filled with NaN and the workspace with bytes 0xFF (NaN) before each call, so
+    /// that what is not written, or read before it is written, shows.
+    let ofConvolution (convolution: IConvolution) : Subject =
+        let profile =
+            { Profile.Plain with
+                Supports = convolution.Supports
+                ArithmeticOf = convolution.ArithmeticOf
+                Traits = convolution.Traits
+                TakesInPlace =
+                    match box convolution with
+                    | :? IInPlaceConvolution as inPlace -> inPlace.TakesInPlace
+                    | _ -> fun _ -> false
+                Capabilities = capabilities convolution
+            }
+
+        let prepare (shape: ConvShape) (k: float32[]) (b: float32[]) =
+            let prepared = convolution.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
+
+            fun (x: float32[]) ->
+                let output = Array.create (int shape.OutputLength) Single.NaN
+                let workspace = Array.create (int prepared.WorkspaceBytes) 0xFFuy
+                prepared.Run(ReadOnlySpan x, Span output, Span workspace)
+                output
+
+        { Subject.forward convolution.Name profile (fun shape x k b -> prepare shape k b x) with
+            Prepare = prepare
+            Operate = operate convolution
+            Place = place (runContract convolution)
+            Viewed =
+                fun shape (struct (x, xv)) (struct (k, kv)) b (struct (y, yv)) ->
+                    match box convolution with
+                    | :? IViewConvolution as viewed -> viewed.Run(shape, ReadOnlySpan x, xv, ReadOnlySpan k, kv, ReadOnlySpan b, Span y, yv)
+                    | _ -> raise (NotSupportedException "There is no contract for views.")
+            Refuse = refuse convolution
+        }
+
+    /// Holds a method under a declared profile, in memory of the kit's.
+    let ofMethod name (profile: Profile) (run: Convolution) : Subject =
+        let onMemory shape (laid: Laid) =
+            run.Invoke(
+                shape,
+                Span.op_Implicit laid.Input.Floats,
+                Span.op_Implicit laid.Kernel.Floats,
+                Span.op_Implicit laid.Bias.Floats,
+                laid.Output.Floats
+            )
+
+            0L
+
+        let profile = { profile with Capabilities = profile.Capabilities.Add Placed }
+
+        { Subject.forward name profile (fun shape x k b ->
+              let output = Array.create (int shape.OutputLength) Single.NaN
+              run.Invoke(shape, ReadOnlySpan x, ReadOnlySpan k, ReadOnlySpan b, Span output)
+              output) with
+            Place = place onMemory
+        }
