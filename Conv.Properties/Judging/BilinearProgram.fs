@@ -306,6 +306,18 @@ type BilinearProgram private (algorithm: Bilinear) =
         && most x growthB < largest
         && most x growthB * most k growthG * growthA * growthA * float s.InChannelsPerGroup < largest
 
+    /// Whether every path from an input of a tile to an output lies in the output's window: then a NaN stays in its receptive field
+    /// (docs/bounds.md, lemma 17).
+    member _.KeepsLocal =
+        Seq.forall
+            id
+            (seq {
+                for i in 0 .. m - 1 do
+                    for t in 0 .. alpha - 1 do
+                        for j in 0 .. alpha - 1 do
+                            yield a[i, t].IsZero || b[t, j].IsZero || j >= i && j < i + r
+            })
+
     /// Whether the algorithm has an exact tier in float32 at all.
     member _.HasExactGrid = hasExactGrid
 

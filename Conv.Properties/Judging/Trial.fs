@@ -162,7 +162,14 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
     /// An operation by `run` where the subject supports the shape, else by the oracle. `certify`: whether its error is evaluated.
     let compute certify operation run (s: ConvShape) (first: Approx) (second: Approx) (bias: Approx option) =
-        let supported = subject.Profile.Supports s
+        let supported =
+            subject.Profile.Supports s
+            && (match operation with
+                | Operation.Forward -> true
+                | Operation.Fused _ -> subject.Profile.Capabilities.Contains Fused
+                | Operation.Transposed -> subject.Profile.Capabilities.Contains Transposed
+                | _ -> subject.Profile.Capabilities.Contains Gradients)
+
         let noBias () = Approx.exact (Values.zeros (0, 1, 1, 1))
 
         if planning then
@@ -246,8 +253,8 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     member _.Conv(s: ConvShape, x, k) = convolve true s x k None
     /// Y = conv(X, K) + b.
     member _.Conv(s: ConvShape, x, k, b) = convolve true s x k (Some b)
-    /// As Conv, for laws that compare bits: no bound is evaluated.
-    member _.ConvBits(s: ConvShape, x, k, b) = convolve false s x k b
+    /// As Conv, for laws that compare the same call twice: no bound is evaluated on reals.
+    member _.ConvBits(s: ConvShape, x, k, b) = convolve (case.Tier = Exact) s x k b
 
     /// dX = the gradient of ⟨conv(X, K), dY⟩ by X.
     member _.BackwardInput(s: ConvShape, dy, k) = operate Operation.BackwardInput s dy k None
@@ -265,7 +272,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         operate (Operation.Fused rectifies) s x k (Some(Approx.concat 0 [ b; scale; shift ]))
 
     /// As Conv, laid in memory as told. Memory beside the output that was written to is a fault.
-    member _.Placed(placement: Placement, s: ConvShape, x, k, b, ?bits: bool) =
+    member _.Placed(placement: Placement, s: ConvShape, x, k, b) =
         let run s (x: float32[]) k b =
             let struct (output, traces) = subject.Place placement s x k b
 
@@ -277,15 +284,15 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
             output
 
-        compute (bits <> Some true) Operation.Forward run s x k b
+        compute (case.Tier = Exact) Operation.Forward run s x k b
 
     /// As Conv, with input, kernel and bias in memory that is used again and again.
     member _.ConvAgain(s: ConvShape, x, k, b) =
         let run s x k b = subject.Forward s (hold Role.Input x) (hold Role.Kernel k) (hold Role.Bias b)
         compute true Operation.Forward run s x k b
 
-    /// As Conv, by any other way to the subject's forward pass.
-    member _.ConvBy(run, s: ConvShape, x, k, b) = compute true Operation.Forward run s x k b
+    /// As ConvBits, by any other way to the subject's forward pass.
+    member _.ConvBy(run, s: ConvShape, x, k, b) = compute (case.Tier = Exact) Operation.Forward run s x k b
 
     /// The subject itself, for what is no convolution.
     member _.Subject = subject

@@ -1,7 +1,18 @@
 /// Every law, in the order of the catalogue. Adding a law: one value in one of the lists below.
 module Conv.Properties.All
 
-let laws: Law list = Specification.laws @ Model.laws @ Algebra.laws @ Geometry.laws
+let laws: Law list =
+    Specification.laws
+    @ Model.laws
+    @ Algebra.laws
+    @ Geometry.laws
+    @ Adjoint.laws
+    @ Resources.laws
+    @ FloatingPoint.laws
+    @ Further.laws
+    @ Resources.further
+    @ Adjoint.further
+
 
 do
     match laws |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with

@@ -17,6 +17,10 @@ type Data =
     | Nonnegative
     /// Exact tier: integers on the grid; bounded tier: small integers, or reals where the arithmetic is AnyOrder.
     | Scalable
+    /// Every significand of the declared input precision.
+    | Significant
+    /// Integers on the finest grid of float32: products are subnormal, and operands too in one draw of three.
+    | Tiny
 
 /// Draws the cases of a law for a subject: the geometry, then numbers on the grid of the arithmetic that the geometry meets.
 module Draw =
@@ -84,6 +88,16 @@ module Draw =
                 }
         }
 
+    /// The significant bits that an input keeps under every declared arithmetic.
+    let private significantBits (profile: Profile) (problems: Call list) =
+        problems
+        |> List.map (fun call ->
+            match profile.Arithmetic(call.Operation, call.Shape) with
+            | :? Rounded as r -> min r.Input.Precision (min r.Accumulator.Precision r.Output.Precision)
+            | :? Quantized as q -> q.Bits - 1
+            | _ -> 24)
+        |> List.fold min 24
+
     let private fill (profile: Profile) tier data problems growth : Gen<FillKind> =
         let own = problems |> List.filter (fun call -> not call.ByOracle)
 
@@ -97,7 +111,13 @@ module Draw =
         let reals = Gen.frequency [ 4, Gen.constant Uniform; 2, Gen.constant Wide; 1, Gen.constant Positive ]
         let integers = lattice profile problems growth |> Gen.map Lattice
 
+        let tiny exponent =
+            lattice profile problems growth
+            |> Gen.map (fun l -> Lattice { l with InputExponent = exponent; KernelExponent = -149 - exponent })
+
         match data, tier with
+        | Significant, _ -> Gen.constant (Significands(significantBits profile own))
+        | Tiny, _ -> Gen.elements [ -149; -100; -75; -49; 0 ] |> Gen.bind tiny
         | Reals, _ -> reals
         | Nonnegative, _ -> Gen.constant Positive
         | SingleTerm, Exact when anyOrder -> Gen.frequency [ 3, Gen.constant Wide; 1, integers ]

@@ -18,6 +18,14 @@ type Kind =
     | Inductive
     | Compositional
     | ModelBased
+    /// Two operators are each other's transposes.
+    | Adjoint
+    /// Nothing but the output is touched or remembered.
+    | Resource
+    /// What IEEE 754 says of single operations.
+    | Ieee
+    /// Bad calls are refused.
+    | Contractual
     /// A law on the kit's own geometry and formulas.
     | KitLaw
 
@@ -79,6 +87,7 @@ module Law =
             Detects: string
             Strength: Strength
             Domain: string
+            Needs: Capability list
             Tiers: Tier list
             Project: ConvShape -> ConvShape voption
             Data: Data
@@ -96,6 +105,7 @@ module Law =
             Detects = detects
             Strength = Must
             Domain = blank.Domain
+            Needs = blank.Needs
             Tiers = blank.Tiers
             Project = ValueSome
             Data = Any
@@ -115,6 +125,7 @@ module Law =
             Statement = statement
             Source = terms.Source
             Detects = terms.Detects
+            Needs = terms.Needs
             Tiers = terms.Tiers
             Project = terms.Project
             Cases = fun profile tier -> Draw.cases id terms.Project terms.Data terms.Growth equations profile tier Generate.geometry
@@ -145,5 +156,25 @@ module Law =
                 fun _ tier ->
                     cases
                     |> Gen.map (fun shape -> { Law = id; Tier = tier; Problem = shape; Args = []; Fill = Explicit [] })
+            Judge = judge
+        }
+
+    /// A law on single calls of the subject, made where the case's shape is one that it supports.
+    let ofCall group id statement needs (terms: Terms) (judge: Subject -> Case -> Verdict) : Law =
+        let pose (trial: Trial) = [ trial.Conv(trial.Shape, trial.X, trial.K) =~= trial.X ]
+
+        { blank with
+            Id = id
+            Group = group
+            Clause = terms.Clause
+            Strength = terms.Strength
+            Kind = Contractual
+            Domain = "any arithmetic"
+            Statement = statement
+            Source = terms.Source
+            Detects = terms.Detects
+            Needs = [ needs ]
+            Tiers = [ Exact ]
+            Cases = fun profile tier -> Draw.cases id ValueSome Any terms.Growth pose profile tier Generate.geometry
             Judge = judge
         }

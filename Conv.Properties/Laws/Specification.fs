@@ -392,4 +392,49 @@ let private cost =
 
             Judge.ofCase false judge subject case)
 
-let laws = [ figureLaw; channelSum; outStack; pointwiseMatmul; parameterCount; cost ]
+// ---- BLOCKS
+
+/// Small stand-ins of the source's blocks: the layers of each, and what their cost is a rational multiple of.
+let private blocks =
+    let square channels outputs taps groups = ConvShape(1, channels, 6 + taps - 1, 6 + taps - 1, outputs, taps, taps, groups = groups)
+
+    [
+        // 4w → w → w → 4w at w = 3, against one 3×3 at 4w: 17w² and 144w² multiply-adds a pixel.
+        "a bottleneck, 17/144 of a 3×3", [ square 12 3 1 1; square 3 3 3 1; square 3 12 1 1 ], square 12 12 3 1, 17L, 144L
+        // Against two 3×3 at w: 17w² and 18w², nearly the same.
+        "a bottleneck, 17/18 of two 3×3 at its width", [ square 12 3 1 1; square 3 3 3 1; square 3 12 1 1 ], square 3 6 3 1, 17L, 18L
+        // 1/c_o + 1/k² at c_o = 16, k = 3.
+        "depthwise separable, 1/c_o + 1/k² of the dense one", [ square 8 8 3 8; square 8 16 1 1 ], square 8 16 3 1, 25L, 144L
+        "two groups, half of the dense one", [ square 8 6 3 2 ], square 8 6 3 1, 1L, 2L
+        "four groups, a quarter of the dense one", [ square 8 12 3 4 ], square 8 12 3 1, 1L, 4L
+    ]
+
+let private blocksLaw =
+    let law =
+        Law.ofFormula
+            0
+            "BLOCKS"
+            "the cost of bottleneck, depthwise separable and grouped blocks, counted by running the loop, is the claimed part of the dense one's"
+            CostFormula
+            (Law.terms "CNT-2" (d2l + "; He et al. 2015; Howard et al. 2017") "wrong claims about savings")
+            (Gen.constant figureShape)
+            (fun subject case ->
+                let judge trial =
+                    ignore<Trial> trial
+
+                    [
+                        for name, layers, dense, numerator, denominator in blocks do
+                            let formula = layers |> List.sumBy subject.MultiplyAdds
+                            let counted = layers |> List.sumBy (countMultiplyAdds >> fst)
+                            single formula =~= single counted |> named $"{name}: formula" "products counted"
+
+                            single (denominator * counted)
+                            =~= single (numerator * fst (countMultiplyAdds dense))
+                            |> named $"{name}: {denominator} times its cost" $"{numerator} times the dense one's"
+                    ]
+
+                Judge.ofCase false judge subject case)
+
+    { law with Fixed = true }
+
+let laws = [ figureLaw; channelSum; outStack; pointwiseMatmul; parameterCount; cost; blocksLaw ]

@@ -40,6 +40,8 @@ type FillKind =
     | Positive
     /// Whole numbers from −128 to 127: rounding errors happen only where coefficients are fractions.
     | FewBits
+    /// 1 + j·2^(1−bits), every significand of so many bits.
+    | Significands of bits: int
 
 /// One element that is not zero.
 [<Struct>]
@@ -68,7 +70,7 @@ module Fill =
             | Role.Bias -> integer hash l.BiasMax * powerOfTwo (l.InputExponent + l.KernelExponent)
             | Role.Kernel
             | Role.Kernel2 -> integer hash l.KernelMax * float l.KernelStep * powerOfTwo l.KernelExponent
-            | Role.Gradient -> integer hash l.InputMax * powerOfTwo l.InputExponent
+            | Role.Gradient -> integer hash l.KernelMax * powerOfTwo l.KernelExponent
             | _ ->
                 if i1 % l.LiveEvery = 0 then
                     integer hash l.InputMax * powerOfTwo l.InputExponent
@@ -80,6 +82,7 @@ module Fill =
             if hash &&& 0x10000UL = 0UL then size else -size
         | Positive -> float ((hash >>> 41) ||| 1UL) / 8388608.0
         | FewBits -> float (int64 (hash >>> 56) - 128L)
+        | Significands bits -> 1.0 + float (hash >>> (65 - bits)) * powerOfTwo (1 - bits)
 
     /// The tensor of a role, in the given dimensions. A listed element outside them is dropped.
     let tensor fill (role: Role) (d0, d1, d2, d3) =
@@ -142,6 +145,7 @@ module Fill =
                 | Wide -> "wide"
                 | Positive -> "positive"
                 | FewBits -> "fewbits"
+                | Significands bits -> $"significands:{bits}"
 
             $"fill={kind} seed=0x{seed:x16}"
 
@@ -199,6 +203,10 @@ module Fill =
         | "wide" -> Drawn(Wide, seed ())
         | "positive" -> Drawn(Positive, seed ())
         | "fewbits" -> Drawn(FewBits, seed ())
+        | text when text.StartsWith("significands:", StringComparison.Ordinal) ->
+            match Int32.TryParse(text.Substring 13, NumberStyles.None, inv) with
+            | true, bits when bits >= 2 && bits <= 24 -> Drawn(Significands bits, seed ())
+            | _ -> bad text
         | text when text.StartsWith("lattice:", StringComparison.Ordinal) ->
             let numbers =
                 text.Substring(8).Split(',')

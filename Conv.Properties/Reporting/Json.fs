@@ -27,6 +27,10 @@ let kind law =
     | Inductive -> "inductive"
     | Compositional -> "compositional"
     | ModelBased -> "model-based"
+    | Adjoint -> "adjoint"
+    | Resource -> "resource"
+    | Ieee -> "IEEE"
+    | Contractual -> "contract"
     | KitLaw -> "kit law"
 
 /// The version of this assembly.

@@ -9,6 +9,10 @@ let private groups =
         1, "The definition as a model, and point probes"
         2, "Algebra of the values"
         3, "Geometry"
+        4, "Backward passes, transposed convolution, fused epilogues"
+        5, "Memory, state, threads, empty and large tensors, bad calls"
+        6, "Floating point"
+        7, "Further laws"
     ]
 
 let private cell (text: string) = text.Replace("|", "\\|")

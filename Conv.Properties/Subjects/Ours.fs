@@ -64,5 +64,10 @@ let convShape =
                 | _ -> raise (NotSupportedException "Formulas are given numbers, no tensors.")
     }
 
+/// The matrix product that several implementations share.
+let gemm =
+    Subject.ofProduct "gemm" (fun rows columns depth a lda b ldb bias c ldc ->
+        Gemm.Multiply(rows, columns, depth, ReadOnlySpan a, lda, ReadOnlySpan b, ldb, ReadOnlySpan bias, Span c, ldc))
+
 /// Everything that `verify` holds to the laws when no subject is named.
-let all = implementations @ [ convShape ]
+let all = implementations @ [ convShape; gemm ]

@@ -33,6 +33,8 @@ type Capability =
     | CostFormula
     /// The pads of SAME padding, and the sizes of transposed convolutions.
     | Geometry
+    /// C = A·B + bias on matrices whose rows may lie apart.
+    | MatrixProduct
 
 /// What a subject declares. Bounds, cases and the laws that apply follow from it.
 type Profile =
@@ -110,6 +112,8 @@ type Subject =
         SamePads: int -> int -> int -> int -> bool -> struct (int * int)
         /// Input size, taps, stride, dilation, pads, output padding → the output size of a transposed convolution.
         TransposedSize: int -> int -> int -> int -> int -> int -> int -> int
+        /// rows, columns, depth, A and its leading dimension, B and its, bias by row, C and its, which is changed.
+        Product: int -> int -> int -> float32[] -> int -> float32[] -> int -> float32[] -> float32[] -> int -> unit
     }
 
 [<RequireQualifiedAccess>]
@@ -131,6 +135,7 @@ module Subject =
             MultiplyAdds = fun _ -> lacks "cost formula"
             SamePads = fun _ _ _ _ _ -> lacks "SAME padding"
             TransposedSize = fun _ _ _ _ _ _ _ -> lacks "transposed size"
+            Product = fun _ _ _ _ _ _ _ _ _ _ -> lacks "matrix product"
         }
 
     /// A subject from its forward pass alone.
@@ -145,6 +150,12 @@ module Subject =
         { nothing name { Profile.Plain with Capabilities = set [ OutputSize; CostFormula ] } with
             OutputSize = outputSize
             MultiplyAdds = multiplyAdds
+        }
+
+    /// A matrix product alone.
+    let ofProduct name product =
+        { nothing name { Profile.Plain with Capabilities = set [ MatrixProduct ] } with
+            Product = product
         }
 
     /// Whether any of a thousand generated problems, simplified if need be, is supported.

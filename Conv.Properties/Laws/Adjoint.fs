@@ -1,0 +1,344 @@
+/// Group 4: the backward passes, transposed convolution and fused epilogues.
+module Conv.Properties.Adjoint
+
+open Conv
+
+let private gradients = "the gradient of ⟨conv(X, K), dY⟩; bounds: docs/bounds.md, lemmas 12 and 16"
+
+/// The terms of a law on backward passes.
+let private backward clause source detects =
+    { Law.terms clause source detects with
+        Needs = [ Forward; Gradients ]
+        Domain = "AnyOrder"
+    }
+
+let private adjointInput =
+    Law.equation
+        4
+        Adjoint
+        "ADJOINT-INPUT"
+        "⟨conv(X, K), dY⟩ = ⟨X, BackwardInput(dY, K)⟩"
+        (backward "ADJ-1" gradients "every fault of the gradient of the input")
+        (fun trial ->
+            let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
+
+            trial.Inner(trial.Conv(s, x, k), dy)
+            =~= trial.Inner(x, trial.BackwardInput(s, dy, k))
+            |> named "⟨conv(X, K), dY⟩" "⟨X, BackwardInput(dY, K)⟩")
+
+/// The tap that reads a position from output i, or −1.
+let private tap position i stride before taps dilation =
+    let distance = position - i * stride + before
+
+    if distance >= 0 && distance % dilation = 0 && distance / dilation < taps then
+        distance / dilation
+    else
+        -1
+
+let private backwardImpulse =
+    Law.equation
+        4
+        Adjoint
+        "BACKWARD-IMPULSE"
+        "BackwardInput of a one-hot dY is the window of K at that output, and zero elsewhere"
+        { backward "ADJ-1" gradients "where the gradient goes: rows that no window reads must be zero" with
+            Tiers = [ Exact ]
+            Data = SingleTerm
+            Relates = false
+        }
+        (fun trial ->
+            let s, k = trial.Shape, trial.K
+            let n0, o0 = trial.Choose(0, 0, s.Batch - 1), trial.Choose(1, 0, s.OutChannels - 1)
+            let i0, j0 = trial.Choose(2, 0, s.OutHeight - 1), trial.Choose(0, 0, s.OutWidth - 1)
+
+            let dy =
+                Approx.init (Operation.output s) (fun n o i j -> if (n, o, i, j) = (n0, o0, i0, j0) then 1.0 else 0.0)
+
+            let expected =
+                Approx.init (Operation.input s) (fun n c h w ->
+                    let u = tap h i0 s.StrideHeight s.PadTop s.KernelHeight s.DilationHeight
+                    let v = tap w j0 s.StrideWidth s.PadLeft s.KernelWidth s.DilationWidth
+
+                    if
+                        n = n0
+                        && c / s.InChannelsPerGroup = o0 / s.OutChannelsPerGroup
+                        && u >= 0
+                        && v >= 0
+                    then
+                        k.Value[o0, c % s.InChannelsPerGroup, u, v]
+                    else
+                        0.0)
+
+            trial.BackwardInput(s, dy, k) =~= expected
+            |> named "BackwardInput(one-hot, K)" "the window of K")
+
+let private adjointKernel =
+    Law.equation
+        4
+        Adjoint
+        "ADJOINT-KERNEL"
+        "⟨conv(X, K), dY⟩ = ⟨K, BackwardKernel(X, dY)⟩"
+        (backward "ADJ-2" gradients "faults of the gradient of the kernel: the last row, the sum over images, taps in the padding")
+        (fun trial ->
+            let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
+
+            trial.Inner(trial.Conv(s, x, k), dy)
+            =~= trial.Inner(k, trial.BackwardKernel(s, x, dy))
+            |> named "⟨conv(X, K), dY⟩" "⟨K, BackwardKernel(X, dY)⟩")
+
+let private adjointBias =
+    Law.equation
+        4
+        Adjoint
+        "ADJOINT-BIAS"
+        "⟨b, BackwardBias(dY)⟩ = ⟨conv(0, 0) + b, dY⟩"
+        (backward "ADJ-3" gradients "the gradient of the bias summed over the wrong axes, or over the first image alone")
+        (fun trial ->
+            let s, b, dy = trial.Shape, trial.B, trial.Gradient
+            let zeros dims = Approx.init dims (fun _ _ _ _ -> 0.0)
+
+            trial.Inner(b, trial.BackwardBias(s, dy))
+            =~= trial.Inner(trial.Conv(s, zeros (Operation.input s), zeros (Operation.kernel s), b), dy)
+            |> named "⟨b, BackwardBias(dY)⟩" "⟨b everywhere, dY⟩")
+
+let private tripleProduct =
+    Law.equations
+        7
+        Adjoint
+        "TRIPLE-PRODUCT"
+        "⟨conv(X, K), dY⟩ = ⟨X, BackwardInput(dY, K)⟩ = ⟨K, BackwardKernel(X, dY)⟩, pair by pair"
+        (backward "ADJ-1, ADJ-2" gradients "tells by majority which of the three operators is wrong")
+        (fun trial ->
+            let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
+            let forward = trial.Inner(trial.Conv(s, x, k), dy)
+            let toInput = trial.Inner(x, trial.BackwardInput(s, dy, k))
+            let toKernel = trial.Inner(k, trial.BackwardKernel(s, x, dy))
+            let y, dx, dk = "⟨conv(X, K), dY⟩", "⟨X, BackwardInput⟩", "⟨K, BackwardKernel⟩"
+
+            [
+                forward =~= toInput |> named y dx
+                forward =~= toKernel |> named y dk
+                toInput =~= toKernel |> named dx dk
+            ])
+
+let private backwardKernelAsConv =
+    Law.equation
+        4
+        Compositional
+        "BACKWARD-KERNEL-AS-CONV"
+        "BackwardKernel is a convolution of X with dY, batch as channel, stride and dilation exchanged, cropped to K_h×K_w"
+        { backward
+              "ADJ-4"
+              "Dumoulin & Visin 2016; the definition with its sums exchanged"
+              "the gradient of the kernel against the forward pass, with no reference" with
+            Project =
+                fun s ->
+                    // The gradient becomes a kernel of H_o×W_o taps.
+                    ValueSome(
+                        s.With(
+                            inHeight = min s.InHeight (max 24 s.KernelExtentHeight),
+                            inWidth = min s.InWidth (max 24 s.KernelExtentWidth)
+                        )
+                    )
+        }
+        (fun trial ->
+            let s, x, dy = trial.Shape, trial.X, trial.Gradient
+            let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+
+            let swapped =
+                ConvShape(
+                    cg,
+                    s.Batch,
+                    s.InHeight,
+                    s.InWidth,
+                    og,
+                    s.OutHeight,
+                    s.OutWidth,
+                    s.DilationHeight,
+                    s.DilationWidth,
+                    s.PadTop,
+                    s.PadLeft,
+                    s.PadBottom,
+                    s.PadRight,
+                    s.StrideHeight,
+                    s.StrideWidth
+                )
+
+            /// Images and channels exchanged.
+            let exchange (a: Approx) =
+                let d0, d1, d2, d3 = Approx.dims a
+
+                a
+                |> Approx.gather (d1, d0, d2, d3) (fun i0 i1 i2 i3 -> a.Value.At(i1, i0, i2, i3))
+
+            let parts =
+                [
+                    for g in 0 .. s.Groups - 1 ->
+                        trial.Conv(swapped, x |> Approx.channels (g * cg) cg |> exchange, dy |> Approx.channels (g * og) og |> exchange)
+                        |> Approx.window (0, 0) (1, 1) (s.KernelHeight, s.KernelWidth)
+                        |> exchange
+                ]
+
+            trial.BackwardKernel(s, x, dy) =~= Approx.concat 0 parts
+            |> named "BackwardKernel(X, dY)" "conv(X, dY), batch as channel")
+
+let private backwardInputAsConv =
+    Law.equation
+        4
+        Compositional
+        "BACKWARD-INPUT-AS-CONV"
+        "BackwardInput is the full convolution of dY, zeros inserted by the stride, with K flipped and its channels exchanged"
+        (backward "ADJ-4" "Dumoulin & Visin 2016, §4 (transposed convolution arithmetic)" "padding and stride of the gradient of the input")
+        (fun trial ->
+            let s, k, dy = trial.Shape, trial.K, trial.Gradient
+            let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+
+            let flipped =
+                k
+                |> Approx.gather (s.InChannels, og, s.KernelHeight, s.KernelWidth) (fun c o u v ->
+                    k.Value.At(c / cg * og + o, c % cg, s.KernelHeight - 1 - u, s.KernelWidth - 1 - v))
+
+            // Row h of the result reads rows h − (E − 1 − p) … h + p of the stuffed gradient.
+            let height, width = s.InHeight + s.KernelExtentHeight - 1, s.InWidth + s.KernelExtentWidth - 1
+
+            let stuffed =
+                dy
+                |> Approx.zeroStuff (s.StrideHeight, s.StrideWidth)
+                |> Approx.window (s.PadTop + 1 - s.KernelExtentHeight, s.PadLeft + 1 - s.KernelExtentWidth) (1, 1) (height, width)
+
+            let full =
+                ConvShape(
+                    s.Batch,
+                    s.OutChannels,
+                    height,
+                    width,
+                    s.InChannels,
+                    s.KernelHeight,
+                    s.KernelWidth,
+                    dilationHeight = s.DilationHeight,
+                    dilationWidth = s.DilationWidth,
+                    groups = s.Groups
+                )
+
+            trial.BackwardInput(s, dy, k) =~= trial.Conv(full, stuffed, flipped)
+            |> named "BackwardInput(dY, K)" "conv(stuffed dY, flipped K)")
+
+let private transposed =
+    Law.equation
+        4
+        Adjoint
+        "TRANSPOSED"
+        "transposed(X, K) + b = BackwardInput(X, K) of the convolution whose output has X's size, + b"
+        { Law.terms
+              "TRN-1"
+              gradients
+              "output padding, cropping by the pads, the order of groups, weights with the input channel first, a kernel flipped" with
+            Needs = [ Forward; Transposed ]
+            Domain = "AnyOrder"
+            Relates = false
+        }
+        (fun trial ->
+            let s, k, y = trial.Shape, trial.K, trial.Gradient
+            let b = trial.Draw(Role.Bias, (s.InChannels, 1, 1, 1))
+            let bias = if trial.Choose(0, 0, 2) = 0 then None else Some b
+            let plain = trial.BackwardInput(s, y, k)
+
+            let right =
+                match bias with
+                | None -> plain
+                | Some b -> plain + Approx.spreadChannels (Operation.input s) b
+
+            trial.Transposed(s, y, k, bias) =~= right
+            |> named "transposed(X, K) + b" "BackwardInput(X, K) + b")
+
+let private transposedShape =
+    Law.ofFormula
+        4
+        "TRANSPOSED-SHAPE"
+        "the transposed output size, for every output padding below the stride, convolves back to the input size, and grows with the output padding"
+        Geometry
+        (Law.terms "TRN-2" "Dumoulin & Visin 2016, §4" "output padding or dilation missing in the size")
+        (Generate.geometry Traits.Default)
+        (fun subject case ->
+            let s = case.Problem
+
+            /// How many windows fit.
+            let counted size before after extent stride =
+                Seq.initInfinite (fun i -> i * stride + extent)
+                |> Seq.takeWhile (fun last -> last <= size + before + after)
+                |> Seq.length
+
+            let sizes values =
+                Approx.exact (Values.ofArray (1, 1, 1, List.length values) (values |> List.map float |> Array.ofList))
+
+            let axis name outputs taps stride dilation before after =
+                let extent = (taps - 1) * dilation + 1
+                // Pads that leave nothing of a small output are invalid.
+                let before = min before ((outputs - 1) * stride + extent - 1)
+                let after = min after ((outputs - 1) * stride + extent - 1 - before)
+                let whole = List.init stride (subject.TransposedSize outputs taps stride dilation before after)
+
+                [
+                    sizes (whole |> List.map (fun size -> counted size before after extent stride))
+                    =~= sizes (List.replicate stride outputs)
+                    |> named $"{name} convolved back" "of the input"
+                    sizes whole =~= sizes (List.init stride ((+) whole.Head))
+                    |> named $"{name} for each output padding" "one more each"
+                ]
+
+            let judge trial =
+                ignore<Trial> trial
+
+                axis "rows" s.OutHeight s.KernelHeight s.StrideHeight s.DilationHeight s.PadTop s.PadBottom
+                @ axis "columns" s.OutWidth s.KernelWidth s.StrideWidth s.DilationWidth s.PadLeft s.PadRight
+
+            Judge.ofCase false judge subject case)
+
+/// Scales of a fused epilogue: small whole numbers of both signs.
+let private scales = [| 1.0; -1.0; 2.0; 3.0; -2.0 |]
+
+let private fusedAffine =
+    Law.equation
+        4
+        Compositional
+        "FUSED-AFFINE"
+        "s·(conv(X, K) + b) + t, and its maximum with zero, in one call or one after another"
+        { Law.terms
+              "FUSE-1"
+              "Ioffe & Szegedy 2015 (batch normalisation), folded; docs/bounds.md, lemma 13"
+              "a bias that is not scaled, or dropped in the fusion; operations in the wrong order" with
+            Needs = [ Forward; Fused ]
+            Domain = "AnyOrder"
+            Growth = fun _ -> 8.0
+            Relates = false
+        }
+        (fun trial ->
+            let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+            let rectifies = trial.Choose(0, 0, 1) = 1
+            let first = trial.Choose(1, 0, scales.Length - 1)
+            let scale = Approx.init (s.OutChannels, 1, 1, 1) (fun o _ _ _ -> scales[(first + o) % scales.Length])
+            let shift = b |> Approx.permute 0 s.OutChannels (fun o -> s.OutChannels - 1 - o)
+
+            let affine =
+                Approx.scaleChannels scale (trial.Conv(s, x, k, b))
+                + Approx.spreadChannels (Operation.output s) shift
+
+            trial.Fused(rectifies, s, x, k, b, scale, shift)
+            =~= (if rectifies then Approx.rectify affine else affine)
+            |> named "fused" "one after another")
+
+let laws =
+    [
+        adjointInput
+        backwardImpulse
+        adjointKernel
+        adjointBias
+        transposed
+        transposedShape
+        backwardKernelAsConv
+        backwardInputAsConv
+        fusedAffine
+    ]
+
+/// Of group 7, by its number in the catalogue.
+let further = [ tripleProduct ]
