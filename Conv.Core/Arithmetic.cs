@@ -34,19 +34,20 @@ public sealed record Bilinear(RationalMatrix OutputTransform, RationalMatrix Inp
 /// third: bfloat16, float16 and TF32 units with float32 at the interface.
 /// </summary>
 /// <param name="Input">What X and K are rounded to.</param>
-/// <param name="Accumulator">What partial sums are rounded to, products before they are added included; or wider.</param>
+/// <param name="Accumulator">What partial sums are rounded to, products before they are added and the bias included; or wider.</param>
 /// <param name="Output">What the result is rounded to.</param>
-/// <remarks>|ŷ − y| ≤ ((1+u_in)²(1+γ_{n+1})(1+u_out) − 1)·(S + |b|) + underflow: docs/bounds.md, lemma 14.</remarks>
+/// <remarks>|ŷ − y| ≤ ((1+u_in)²(1+γ_{n+1})(1+u_out) − 1)·S + ((1+γ_{n+1})(1+u_out) − 1)·|b| + underflow, γ with the accumulator's u:
+/// docs/bounds.md, lemma 14.</remarks>
 public sealed record Rounded(FloatFormat Input, FloatFormat Accumulator, FloatFormat Output) : Arithmetic;
 
 /// <summary>
 /// X and K are quantised symmetrically to so many bits, x̂ = q·2^e with |q| ≤ 2^(bits−1) − 1 and q nearest (ties to even), one exponent
-/// for X and one for each output channel of K: the least with max|x| ≤ (2^(bits−1) − 1)·2^e. The products are summed exactly in 32-bit
-/// integers, and the sum becomes a float32, to which the bias is added.
+/// for X and one for each output channel of K: the least with max|x| ≤ (2^(bits−1) − 1)·2^e, or 0 where all are zero. The products are
+/// summed exactly in 32-bit integers, and the sum becomes a float32, to which the bias is added.
 /// </summary>
 /// <param name="Bits">8 for int8.</param>
-/// <remarks>|ŷ − y| ≤ Q + γ_2·(S + Q + |b|), Q = Σ(|x|·2^(e_k−1) + |k|·2^(e_x−1) + 2^(e_x+e_k−2)): docs/bounds.md, lemma 15. Not for operands that
-/// are not finite, nor for n·(2^(bits−1) − 1)² ≥ 2³¹.</remarks>
+/// <remarks>|ŷ − y| ≤ Q + γ_2·(S + Q + |b|) + 2⁻¹⁴⁹, Q = Σ(|x|·2^(e_k−1) + |k|·2^(e_x−1) + 2^(e_x+e_k−2)): docs/bounds.md, lemma 15. Not
+/// for operands that are not finite, nor for n·(2^(bits−1) − 1)² ≥ 2³¹.</remarks>
 public sealed record Quantized(int Bits) : Arithmetic;
 
 /// <summary>Nothing is declared, or there is no lemma for it: only laws that hold for any arithmetic can decide.</summary>

@@ -15,7 +15,8 @@ public interface IFusedConvolution
     /// <param name="kernel">O×(C/G)×K_h×K_w, dense, row-major.</param>
     /// <param name="bias">O numbers, or empty for none.</param>
     /// <param name="epilogue">Scale and shift of O numbers each.</param>
-    /// <remarks>|ẑ − z| ≤ γ_{n+3}·(|s|·(Σ|x||k| + |b|) + |t|) + |s|·(n+3)·2⁻¹⁴⁹ + 2⁻¹⁴⁹: docs/bounds.md, lemma 13. ReLU adds no error.</remarks>
+    /// <remarks>|ẑ − z| ≤ γ_{n+3}·(|s|·(Σ|x||k| + |b|) + |t|) + 2⁻¹⁴⁹·(max(|s|·n, n + Σ|x|) + 2), also where s, or s and t, are folded into
+    /// the weights: docs/bounds.md, lemma 13. ReLU adds no error.</remarks>
     /// <exception cref="ArgumentException">A length disagrees with the shape, or the shape is not supported.</exception>
     IPreparedConvolution PrepareFused(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias, Epilogue epilogue);
 }
