@@ -12,5 +12,11 @@ public static class Catalogue
         new Winograd(tile: 4),
         new Pointwise(),
         new ParallelTiled(),
+        new Float64(),
+        Narrow.BFloat16,
+        Narrow.Float16,
+        Narrow.Float16Accumulate,
+        Narrow.TensorFloat32,
+        new Int8(),
     ];
 }

@@ -3,25 +3,9 @@ module Conv.Properties.Bound
 
 open System
 open Conv
-
-/// u = 2⁻²⁴, the unit roundoff of float32.
-let unitRoundoff = Math.ScaleB(1.0, -24)
-
-/// The smallest positive float32.
-let smallest = Math.ScaleB(1.0, -149)
+open Conv.Properties.Roundoff
 
 let private largest = float Single.MaxValue
-let private gammaOf u (m: float) = m * u / (1.0 - m * u)
-
-/// γ_m = m·u/(1 − m·u) of float32.
-let gamma (m: int64) = gammaOf unitRoundoff (float m)
-
-/// The same in double, for the kit's own sums.
-let gammaDouble (m: int64) = gammaOf (Math.ScaleB(1.0, -53)) (float m)
-
-/// 1 + 2⁻²⁰: covers the rounding of evaluating a bound in double.
-let inflation = 1.0 + Math.ScaleB(1.0, -20)
-
 let private absolute (data: float[]) = Array.map abs data
 
 /// b[o] spread over the output, 0 without a bias.
@@ -48,16 +32,27 @@ let private flushed operation (s: ConvShape) (x: float[]) (k: float[]) =
     |> Array.map (fun sum -> normal * factor * (float (2L * terms + 2L) + sum))
 
 /// The roundings that one product of an operation passes, and what underflow may add: lemmas 2, 12 and 13.
-let private roundings operation (s: ConvShape) (bias: float[]) =
+let private roundings operation (s: ConvShape) (x: float[]) (bias: float[]) =
     let terms = Operation.terms operation s
+    let n = float terms
 
     match operation with
     | Operation.Fused _ ->
         let scale = Values.magnitude (Array.sub bias s.OutChannels s.OutChannels)
-        terms + 3L, (scale * float (terms + 3L) + 1.0) * smallest
+        terms + 3L, (max (scale * n) (n + n * Values.magnitude x) + 2.0) * smallest
     | _ ->
         let m = terms + (if bias.Length = 0 then 0L else 1L)
         m, float m * smallest
+
+/// Lemma 13 asks for finite sums before they are scaled, and finite scaled weights.
+let private scalesSafely operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
+    match operation with
+    | Operation.Fused _ ->
+        let part at = Values.magnitude (Array.sub bias (at * s.OutChannels) s.OutChannels)
+        let sums = Values.magnitude x * Values.magnitude k * float s.TermsPerOutput
+
+        2.0 * (sums + part 0) < largest && part 1 * Values.magnitude k < largest
+    | _ -> true
 
 /// |ŷ − y| for one call, for each element of the result; infinite where the arithmetic has no bound or may overflow.
 let ofCall operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : Error =
@@ -69,12 +64,13 @@ let ofCall operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x
     let bound =
         match arithmetic with
         | :? AnyOrder ->
-            let m, underflow = roundings operation s bias
+            let m, underflow = roundings operation s x bias
             let factor = gamma m
+            let safe = scalesSafely operation s x k bias
 
             absoluteSum operation s x k bias
             |> Array.map (fun sum ->
-                if finite m sum factor then
+                if safe && finite m sum factor then
                     factor * sum + underflow
                 else
                     Double.PositiveInfinity)
@@ -90,13 +86,15 @@ let ofCall operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x
             |> Array.mapi (fun at sum ->
                 let sum = sum + abs (bias at)
                 if finite m sum factor && safe then factor * sum else Double.PositiveInfinity)
+        | :? Rounded as r when operation = Operation.Forward && not traits.FlushesSubnormals -> Reduced.ofRounded r s x k bias
+        | :? Quantized as q when operation = Operation.Forward -> Reduced.ofQuantized q s x k bias
         | _ -> Array.create (int (Operation.length operation s)) Double.PositiveInfinity
 
     let bound =
-        if traits.FlushesSubnormals then
-            Array.map2 (+) bound (flushed operation s x k)
-        else
-            bound
+        match arithmetic, operation with
+        | _ when not traits.FlushesSubnormals -> bound
+        | (:? AnyOrder), Operation.Fused _ -> Array.map (fun _ -> Double.PositiveInfinity) bound
+        | _ -> Array.map2 (+) bound (flushed operation s x k)
 
     bound |> Array.map (fun b -> b * inflation) |> Each
 
@@ -123,7 +121,11 @@ let isExactSum bits lowest greatest operation (s: ConvShape) (x: float[]) (k: fl
             let scale = max 1.0 (Values.magnitude (part 1))
 
             sumGrid [ scaled; products; Values.grid (part 0); Values.grid (part 2) ],
-            (sums + Values.magnitude (part 0)) * scale + Values.magnitude (part 2)
+            // Scaled weights that underflow lose bits, whatever they are multiplied by.
+            (if productGridOf (Values.grid k) (Values.grid (part 1)) < lowest then
+                 Double.PositiveInfinity
+             else
+                 (sums + Values.magnitude (part 0)) * scale + Values.magnitude (part 2))
         | _ -> sumGrid [ products; Values.grid bias ], sums + Values.magnitude bias
 
     if grid = Int32.MaxValue then
@@ -162,6 +164,19 @@ let isExact operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (
     List.forall (fun operand -> Values.grid operand >= smallest) [ x; k; bias ]
     && match arithmetic with
        | :? Bilinear as algorithm when operation = Operation.Forward -> (BilinearProgram.Of algorithm).IsExact(s, x, k, bias, smallest)
+       | :? Rounded as r ->
+           let bits, lowest, greatest = Reduced.exactness r
+           let accumulator = r.Accumulator
+
+           // Either all formats hold every partial sum; or the accumulator does, and the format of the result holds the result.
+           Reduced.holds r.Input x
+           && Reduced.holds r.Input k
+           && (isExactSum bits (max smallest lowest) greatest operation s x k bias
+               || isExactSum accumulator.Precision (max smallest (Math.ILogB accumulator.Epsilon)) accumulator.MaxValue operation s x k bias
+                  && Reduced.holds r.Output (Oracle.complete operation s x k bias))
+       | :? Quantized as q ->
+           Reduced.isLossless q s x k
+           && isExactSum 24 smallest largest operation s x k bias
        | _ -> isExactSum 24 smallest largest operation s x k bias
 
 /// The oracle's own error in double.

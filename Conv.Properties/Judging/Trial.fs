@@ -43,7 +43,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
             // A NaN is no rounding: it stays, and the comparison finds it.
             let lost at =
                 let distance = if Double.IsNaN values[at] then 0.0 else abs (rounded[at] - values[at])
-                (distance + a.Error.At at) * Bound.inflation
+                (distance + a.Error.At at) * Roundoff.inflation
 
             single, rounded, Each(Array.init values.Length lost)
 
@@ -60,7 +60,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 let more = Oracle.apply operation s (Array.map abs a) (Array.map abs b)
 
                 for at in 0 .. total.Length - 1 do
-                    total[at] <- (total[at] + more[at]) * Bound.inflation
+                    total[at] <- (total[at] + more[at]) * Roundoff.inflation
 
             match ex, ek with
             | Zero, Zero -> ()
@@ -77,7 +77,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 let bias = Bound.biasOf s eb
 
                 for at in 0 .. total.Length - 1 do
-                    total[at] <- (total[at] + bias at) * Bound.inflation
+                    total[at] <- (total[at] + bias at) * Roundoff.inflation
 
             Each total
 
@@ -255,6 +255,9 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     member _.Conv(s: ConvShape, x, k, b) = convolve true s x k (Some b)
     /// As Conv, for laws that compare the same call twice: no bound is evaluated on reals.
     member _.ConvBits(s: ConvShape, x, k, b) = convolve (case.Tier = Exact) s x k b
+
+    /// As Conv, for laws that hold of all finite numbers, bit for bit: neither certificate nor bound.
+    member _.ConvAny(s: ConvShape, x, k, b) = convolve false s x k (Some b)
 
     /// dX = the gradient of ⟨conv(X, K), dY⟩ by X.
     member _.BackwardInput(s: ConvShape, dy, k) = operate Operation.BackwardInput s dy k None

@@ -10,6 +10,14 @@ let private bilinearity = "bilinearity of the definition"
 let private broadcast (s: ConvShape) (b: Approx) =
     Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun _ o _ _ -> b.Value[o, 0, 0, 0])
 
+/// What a bias alone comes out as: b itself, or b in the declared formats.
+let private biasAlone (trial: Trial) (b: Approx) =
+    match trial.Profile.ArithmeticOf trial.Shape with
+    | :? Rounded as r ->
+        let through (v: float) = float (r.Output.Round(r.Accumulator.Round(float32 v)))
+        Approx.exact { b.Value with Data = Array.map through b.Value.Data }
+    | _ -> b
+
 let private zeros (a: Approx) = Approx.init (Approx.dims a) (fun _ _ _ _ -> 0.0)
 
 let private biasTerms detects =
@@ -30,7 +38,7 @@ let private zeroKernel =
         (fun trial ->
             let s, b = trial.Shape, trial.B
 
-            trial.Conv(s, trial.X, zeros trial.K, b) === broadcast s b
+            trial.ConvAny(s, trial.X, zeros trial.K, b) === broadcast s (biasAlone trial b)
             |> named "conv(X, 0) + b" "b")
 
 let private zeroInput =
@@ -43,7 +51,7 @@ let private zeroInput =
         (fun trial ->
             let s, b = trial.Shape, trial.B
 
-            trial.Conv(s, zeros trial.X, trial.K, b) === broadcast s b
+            trial.ConvAny(s, zeros trial.X, trial.K, b) === broadcast s (biasAlone trial b)
             |> named "conv(0, K) + b" "b")
 
 /// On reals these two compare bits, which only a deterministic subject owes; on the exact tier they compare numbers.
@@ -69,6 +77,12 @@ let private scalePow2 =
         }
         (fun trial ->
             let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+
+            match trial.Profile.ArithmeticOf s with
+            | :? Rounded as r when min r.Input.MaxExponent (min r.Accumulator.MaxExponent r.Output.MaxExponent) < 127 ->
+                Judge.inapplicable "its declared formats end below the scaled numbers"
+            | _ -> ()
+
             let conv, same = bits trial
             // From −20 to 20, never 0 at once: two equal calls compare nothing.
             let first, second = trial.Choose(0, 1, 20), trial.Choose(1, 0, 40) - 20
@@ -297,6 +311,7 @@ let private compose =
               "ALG-3"
               "associativity of convolution"
               "two code paths that disagree, exchanged rows and columns; a kernel that is flipped throughout stays unseen" with
+            Chains = true
             Growth = fun trial -> float (second trial).TermsPerOutput * 3.0
             Project =
                 fun s ->
@@ -335,7 +350,7 @@ let private compose =
                             { k2.Value with Data = Array.map abs k2.Value.Data }
 
                     products.Data
-                    |> Array.map (fun sum -> sum * Bound.gammaDouble s2.TermsPerOutput * Bound.inflation)
+                    |> Array.map (fun sum -> sum * Roundoff.gammaDouble s2.TermsPerOutput * Roundoff.inflation)
                     |> Each
 
             trial.Conv(s2, trial.Conv(s, x, k1), k2)
@@ -349,6 +364,7 @@ let private separable =
         "SEPARABLE"
         "depthwise, K = u·vᵀ: conv(X, K) = conv(conv(X, u), v)"
         { Law.terms "ALG-4" "the definition with a kernel of rank one" "K_h×1 and 1×K_w paths, non-square kernels" with
+            Chains = true
             Growth = fun trial -> float trial.Shape.KernelWidth
             Project =
                 fun s ->

@@ -24,11 +24,38 @@ type Data =
 
 /// Draws the cases of a law for a subject: the geometry, then numbers on the grid of the arithmetic that the geometry meets.
 module Draw =
-    /// The widest integers for which n products (times what the law multiplies them by) stay on the grid, and the grid's step.
-    let private room (profile: Profile) (problems: Call list) growth =
+    /// What one problem of a case leaves room for: what a product counts in units of the grid, live channels, the kernel's step, the units
+    /// that a sum may have, and the greatest operand.
+    type private Room =
+        {
+            Amplification: float
+            Channels: float
+            Step: int
+            Units: float
+            Operand: float
+        }
+
+    /// 2²⁴ units, less a hundredth for the bias.
+    let private spacious = 0.99 * Math.ScaleB(1.0, 24)
+
+    /// A law may add operands to each other three times.
+    let private operands bits = Math.Floor((Math.ScaleB(1.0, bits) - 1.0) / 3.0)
+
+    /// The widest integers for which n products (times what the law multiplies them by) stay on the grid, and the grid's step. Where a law
+    /// feeds results to another call, they are operands too.
+    let private room (profile: Profile) (problems: Call list) growth chains =
         problems
         |> List.map (fun call ->
             let s = call.Shape
+
+            let direct =
+                {
+                    Amplification = growth * float (Operation.terms call.Operation s)
+                    Channels = 1.0
+                    Step = 1
+                    Units = spacious
+                    Operand = Math.ScaleB(1.0, 22)
+                }
 
             match
                 (if call.ByOracle then
@@ -38,24 +65,41 @@ module Draw =
             with
             | :? Bilinear as algorithm when (BilinearProgram.Of algorithm).HasExactGrid ->
                 let program = BilinearProgram.Of algorithm
-                program.Amplification * growth, float s.InChannelsPerGroup, program.KernelStep
-            | _ -> growth * float (Operation.terms call.Operation s), 1.0, 1)
 
-    /// 2²⁴ units, less a hundredth for the bias.
-    let private spacious = 0.99 * Math.ScaleB(1.0, 24)
+                { direct with
+                    Amplification = program.Amplification * growth
+                    Channels = float s.InChannelsPerGroup
+                    Step = program.KernelStep
+                }
+            | :? Rounded as r ->
+                let sums = min r.Accumulator.Precision r.Output.Precision
+                let bits = if chains then min sums r.Input.Precision else sums
+                // Half for the bias.
+                { direct with
+                    Units = min spacious (Math.ScaleB(0.5, bits))
+                    Operand = operands r.Input.Precision
+                }
+            | :? Quantized as q ->
+                { direct with
+                    Units = if chains then operands (q.Bits - 1) else spacious
+                    Operand = operands (q.Bits - 1)
+                }
+            | _ -> direct)
 
     /// Integers on the grid of every problem that the case will pose.
-    let private lattice profile problems growth : Gen<Lattice> =
+    let private lattice profile problems growth chains : Gen<Lattice> =
         gen {
-            let rooms = room profile problems growth
-            let step = rooms |> List.map (fun (_, _, step) -> step) |> List.fold max 1
-            let bilinear = step > 1 || rooms |> List.exists (fun (_, channels, _) -> channels > 1.0)
+            let rooms = room profile problems growth chains
+            let step = rooms |> List.map _.Step |> List.fold max 1
+            let bilinear = step > 1 || rooms |> List.exists (fun r -> r.Channels > 1.0)
+            let operand = rooms |> List.map _.Operand |> List.fold min (Math.ScaleB(1.0, 22))
+            let narrow = operand < Math.ScaleB(1.0, 22)
             // What D·t may be when every channel is live; a problem of any order also multiplies by the step of the kernel.
             let most =
                 rooms
-                |> List.map (fun (amplification, channels, own) ->
-                    let stepped = if own = step then 1.0 else float step
-                    spacious / (amplification * stepped * channels))
+                |> List.map (fun r ->
+                    let stepped = if r.Step = step then 1.0 else float step
+                    r.Units / (r.Amplification * stepped * r.Channels))
                 |> List.fold min spacious
 
             // Sparse channels keep long sums on the grid.
@@ -71,19 +115,23 @@ module Draw =
                 | 2 -> max 1 root, max 1 root
                 | _ -> (if bilinear then max 1 (int most) else min 4096 (max 1 (int most))), 1
 
+            let inputMax, kernelMax = min inputMax (int operand), min kernelMax (int operand)
             let fitted = inputMax, max 1 (min kernelMax (int (most / float inputMax)))
             let! a = Gen.frequency [ 3, Gen.constant 0; 1, Gen.choose (-8, 8) ]
             let! c = Gen.frequency [ 3, Gen.constant 0; 1, Gen.choose (-8, 8) ]
             let! bias = Gen.elements [ 1; 9; 100 ]
+            let units = rooms |> List.map _.Units |> List.fold min spacious
 
             return
                 {
                     InputMax = fst fitted
                     KernelMax = snd fitted
                     KernelStep = step
-                    BiasMax = bias
-                    InputExponent = a
-                    KernelExponent = c
+                    // A narrow format keeps half of its units for the bias, which a law may double.
+                    BiasMax = if narrow then max 1 (min bias (int (units / 3.0))) else bias
+                    // Narrow formats have a narrow range too.
+                    InputExponent = if narrow then 0 else a
+                    KernelExponent = if narrow then 0 else c
                     LiveEvery = liveEvery
                 }
         }
@@ -98,7 +146,7 @@ module Draw =
             | _ -> 24)
         |> List.fold min 24
 
-    let private fill (profile: Profile) tier data problems growth : Gen<FillKind> =
+    let private fill (profile: Profile) tier data problems growth chains : Gen<FillKind> =
         let own = problems |> List.filter (fun call -> not call.ByOracle)
 
         let anyOrder =
@@ -108,11 +156,26 @@ module Draw =
                 | :? AnyOrder -> true
                 | _ -> false)
 
-        let reals = Gen.frequency [ 4, Gen.constant Uniform; 2, Gen.constant Wide; 1, Gen.constant Positive ]
-        let integers = lattice profile problems growth |> Gen.map Lattice
+        let narrow =
+            own
+            |> List.exists (fun call ->
+                match profile.Arithmetic(call.Operation, call.Shape) with
+                | :? Rounded as r -> r.Input.MaxExponent < 127
+                | _ -> false)
+
+        // Products of every size overflow a narrow range.
+        let reals =
+            Gen.frequency
+                [
+                    4, Gen.constant Uniform
+                    2, Gen.constant (if narrow then FewBits else Wide)
+                    1, Gen.constant Positive
+                ]
+
+        let integers = lattice profile problems growth chains |> Gen.map Lattice
 
         let tiny exponent =
-            lattice profile problems growth
+            lattice profile problems growth chains
             |> Gen.map (fun l -> Lattice { l with InputExponent = exponent; KernelExponent = -149 - exponent })
 
         match data, tier with
@@ -130,7 +193,7 @@ module Draw =
     let private hintedAttempts, attempts = 60, 200
 
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
-    let cases id project data growth (equations: Trial -> Equation list) (profile: Profile) tier geometry : Gen<Case> =
+    let cases id project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier geometry : Gen<Case> =
         let subject = Subject.forward "" profile (fun _ _ _ _ -> [||])
         let growth: Trial -> float = growth
 
@@ -169,7 +232,7 @@ module Draw =
                     if not serves && left > 0 then
                         return! attempt (left - 1)
                     else
-                        let! kind = fill profile tier data problems (growth (Trial(subject, case, true)))
+                        let! kind = fill profile tier data problems (growth (Trial(subject, case, true))) chains
                         let! high, low = Gen.two (Gen.choose (0, Int32.MaxValue))
                         let seed = Fill.mix (uint64 high <<< 31 ||| uint64 low)
                         return { case with Fill = Drawn(kind, seed) }

@@ -113,6 +113,7 @@ let private depthwiseSeparable =
               "ALG-6"
               "Howard et al. 2017 (MobileNets); the definition with a kernel of that form"
               "the depthwise path against the dense path, channel multipliers" with
+            Chains = true
             Growth = fun trial -> float trial.Shape.InChannels
             Project =
                 fun s ->
@@ -153,6 +154,27 @@ let private unpadded (s: ConvShape) =
         padRight = 0
     )
 
+/// The value in the channels in which X has something, zero in the others: sparse channels keep sums on the grid.
+let private inLiveChannels (x: Approx) value =
+    let live = Array.create x.Value.D1 false
+    let plane = max 1 (x.Value.D2 * x.Value.D3)
+
+    for at in 0 .. x.Value.Length - 1 do
+        if x.Value.Data[at] <> 0.0 then
+            live[at / plane % x.Value.D1] <- true
+
+    Approx.init (Approx.dims x) (fun _ c _ _ -> if live[c] then value else 0.0)
+
+/// The weights that meet such channels.
+let private onLive (s: ConvShape) (ones: Approx) (k: Approx) =
+    Approx.init (Approx.dims k) (fun o c u v ->
+        let channel = o / s.OutChannelsPerGroup * s.InChannelsPerGroup + c
+
+        if s.Batch > 0 && ones.Value[0, channel, 0, 0] <> 0.0 then
+            k.Value[o, c, u, v]
+        else
+            0.0)
+
 /// Σ over c, u, v of each filter, exact on whole numbers.
 let private filterSums (k: Approx) =
     let size = k.Value.Length / max 1 k.Value.D0
@@ -192,8 +214,14 @@ let private offsetInput =
             let s, x, k = trial.Shape, trial.X, trial.K
             // As large as the inputs are: on their grid.
             let offset = Values.magnitude x.Value.Data
-            let shifted = x + Approx.init (Approx.dims x) (fun _ _ _ _ -> offset)
-            let sums = Approx.init (s.OutChannels, 1, 1, 1) (fun o _ _ _ -> offset * (filterSums k).Value.Data[o])
+            let ones = inLiveChannels x 1.0
+
+            let shifted =
+                x
+                + Approx.scaleChannels (Approx.init (s.InChannels, 1, 1, 1) (fun _ _ _ _ -> offset)) ones
+
+            let perFilter = filterSums (onLive s ones k)
+            let sums = Approx.init (s.OutChannels, 1, 1, 1) (fun o _ _ _ -> offset * perFilter.Value.Data[o])
 
             trial.Conv(s, shifted, k)
             =~= trial.Conv(s, x, k) + Approx.spreadChannels (Operation.output s) sums

@@ -93,6 +93,8 @@ module Law =
             Data: Data
             /// What the law multiplies the size of products by, beside the number of terms of its problems.
             Growth: Trial -> float
+            /// Whether results become operands of another call.
+            Chains: bool
             /// Whether the law compares calls with each other (then two equal calls are no comparison).
             Relates: bool
         }
@@ -110,6 +112,7 @@ module Law =
             Project = ValueSome
             Data = Any
             Growth = fun _ -> 1.0
+            Chains = false
             Relates = true
         }
 
@@ -128,10 +131,12 @@ module Law =
             Needs = terms.Needs
             Tiers = terms.Tiers
             Project = terms.Project
-            Cases = fun profile tier -> Draw.cases id terms.Project terms.Data terms.Growth equations profile tier Generate.geometry
+            Cases =
+                fun profile tier ->
+                    Draw.cases id terms.Project terms.Data terms.Growth terms.Chains equations profile tier Generate.geometry
             CasesOn =
                 fun profile tier shape ->
-                    Draw.cases id terms.Project terms.Data terms.Growth equations profile tier (fun _ -> Gen.constant shape)
+                    Draw.cases id terms.Project terms.Data terms.Growth terms.Chains equations profile tier (fun _ -> Gen.constant shape)
             Judge = Judge.ofCase terms.Relates equations
         }
 
@@ -175,6 +180,6 @@ module Law =
             Detects = terms.Detects
             Needs = [ needs ]
             Tiers = [ Exact ]
-            Cases = fun profile tier -> Draw.cases id ValueSome Any terms.Growth pose profile tier Generate.geometry
+            Cases = fun profile tier -> Draw.cases id ValueSome Any terms.Growth terms.Chains pose profile tier Generate.geometry
             Judge = judge
         }

@@ -151,7 +151,7 @@ let private drawn (random: Random) top spread oneSign count =
         if Single.IsFinite value then value else Single.MaxValue)
 
 let private integers (random: Random) most count = Array.init (int count) (fun _ -> float32 (random.Next(-most, most + 1)))
-let private run (convolution: IConvolution) s x k b = (Subject.ofConvolution convolution).Forward s x k b
+let private run (convolution: IConvolution) s x k b = (Contract.ofConvolution convolution).Forward s x k b
 let private magnitudes (data: float32[]) = data |> Array.map (fun value -> abs (float value))
 let private ones (data: 'a[]) = Array.create data.Length 1.0
 
@@ -228,8 +228,8 @@ let private roundedBound (a: Rounded) (s: ConvShape) (x: float32[]) (k: float32[
              + bias * biases[at]
              + (1.0 + uOut) * (1.0 + gamma) * (lost + least)
              + epsilonOut / 2.0
-             + Bound.gammaDouble (s.TermsPerOutput + 1L) * (sums[at] + biases[at]))
-            * Bound.inflation
+             + Roundoff.gammaDouble (s.TermsPerOutput + 1L) * (sums[at] + biases[at]))
+            * Roundoff.inflation
         else
             infinity)
 
@@ -400,15 +400,15 @@ let private quantizedBounds bits (s: ConvShape) (x: float32[]) (k: float32[]) (b
     let w = Oracle.correlate s quantizedX (channels |> Array.collect fst)
     let _, sums, biases = exactly s x k b
     let ofX, ofK = Oracle.correlate s (magnitudes x) (ones k), Oracle.correlate s (ones x) (magnitudes k)
-    let gamma = Bound.gamma (if b.Length = 0 then 1L else 2L)
+    let gamma = Roundoff.gamma (if b.Length = 0 then 1L else 2L)
 
     let bound at lost total =
         if (1.0 + gamma) * (total + biases[at]) < float Single.MaxValue then
             (lost
              + gamma * (total + biases[at])
-             + Bound.smallest
-             + Bound.gammaDouble (s.TermsPerOutput + 1L) * (sums[at] + biases[at]))
-            * Bound.inflation
+             + Roundoff.smallest
+             + Roundoff.gammaDouble (s.TermsPerOutput + 1L) * (sums[at] + biases[at]))
+            * Roundoff.inflation
         else
             infinity
 
@@ -514,7 +514,10 @@ let ``float64 is within lemma 2, and rounds the exact sum once where float64 hol
             let x, k = drawn random 3 20 false s.InputLength, drawn random 3 20 false s.KernelLength
             let b = if random.Next 2 = 0 then [||] else drawn random 3 20 false s.OutChannels
             let widened = Array.map float
-            let bounds = Bound.ofCall (float64.ArithmeticOf s) float64.Traits s (widened x) (widened k) (widened b)
+
+            let bounds =
+                Bound.ofCall Operation.Forward (float64.ArithmeticOf s) float64.Traits s (widened x) (widened k) (widened b)
+
             let y, _, _ = exactly s x k b
             run float64 s x k b, y, Array.init y.Length bounds.At)
         |> largestRatio
