@@ -42,11 +42,109 @@ internal static class Guard
         }
     }
 
-    private static void Length(int actual, long expected, ConvShape shape, string parameter)
+    /// <summary>Scale and shift have O numbers each.</summary>
+    /// <exception cref="ArgumentException">A length disagrees.</exception>
+    public static void Numbers(ConvShape shape, Epilogue epilogue)
+    {
+        if (epilogue.Scale.Length != shape.OutChannels || epilogue.Shift.Length != shape.OutChannels)
+        {
+            throw new ArgumentException(
+                $"epilogue has {epilogue.Scale.Length} scales and {epilogue.Shift.Length} shifts, {shape.OutChannels} of each are expected of {shape}.", nameof(epilogue));
+        }
+    }
+
+    /// <summary>Every element of the three tensors lies inside its span, no two of the output lie in one place, and the bias has O numbers
+    /// or none.</summary>
+    /// <exception cref="ArgumentException">One of these does not hold.</exception>
+    public static void Views(
+        ConvShape shape, int inputLength, TensorView inputView, int kernelLength, TensorView kernelView, int biasLength, int outputLength, TensorView outputView)
+    {
+        ReadOnlySpan<int> outputSizes = [shape.Batch, shape.OutChannels, shape.OutHeight, shape.OutWidth];
+        Inside(inputView, [shape.Batch, shape.InChannels, shape.InHeight, shape.InWidth], inputLength, nameof(inputView));
+        Inside(kernelView, [shape.OutChannels, shape.InChannelsPerGroup, shape.KernelHeight, shape.KernelWidth], kernelLength, nameof(kernelView));
+        Inside(outputView, outputSizes, outputLength, nameof(outputView));
+        Apart(outputView, outputSizes, nameof(outputView));
+        if (biasLength != 0)
+        {
+            Length(biasLength, shape.OutChannels, shape, "bias");
+        }
+    }
+
+    /// <summary>The spans have the elements of the transposed convolution: input, kernel and output, the bias O or none.</summary>
+    /// <exception cref="ArgumentException">A length disagrees.</exception>
+    public static void Transposed(TransposedShape shape, int inputLength, int kernelLength, int biasLength, int outputLength)
+    {
+        Length(inputLength, shape.InputLength, shape, "input");
+        Length(kernelLength, shape.Forward.KernelLength, shape, "kernel");
+        Length(outputLength, shape.OutputLength, shape, "output");
+        if (biasLength != 0)
+        {
+            Length(biasLength, shape.OutChannels, shape, "bias");
+        }
+    }
+
+    /// <summary>A span has as many elements as its tensor.</summary>
+    /// <exception cref="ArgumentException">It has more or fewer.</exception>
+    public static void Length(int actual, long expected, object shape, string parameter)
     {
         if (actual != expected)
         {
             throw new ArgumentException($"{parameter} has {actual} elements, {expected} are expected of {shape}.", parameter);
+        }
+    }
+
+    private static void Inside(TensorView view, ReadOnlySpan<int> sizes, int length, string parameter)
+    {
+        if (sizes.Contains(0))
+        {
+            return;
+        }
+
+        ReadOnlySpan<int> strides = [view.Stride0, view.Stride1, view.Stride2, view.Stride3];
+        long lowest = view.Offset;
+        long highest = view.Offset;
+        for (int axis = 0; axis < sizes.Length; axis++)
+        {
+            // Asked after each axis, nothing leaves 64 bits: an extent is at most 2⁶², and what went before is inside the span.
+            long extent = (sizes[axis] - 1L) * strides[axis];
+            lowest += Math.Min(extent, 0);
+            highest += Math.Max(extent, 0);
+            if (lowest < 0 || highest >= length)
+            {
+                throw new ArgumentException(
+                    $"{parameter} = {view} of {string.Join('×', sizes.ToArray())} elements reaches from {lowest} to {highest} or beyond, the span has {length}.", parameter);
+            }
+        }
+    }
+
+    // Sufficient: from the shortest stride to the longest, each passes over all that the shorter ones reach. Views that interleave two
+    // axes otherwise are refused although some of them are one to one.
+    private static void Apart(TensorView view, ReadOnlySpan<int> sizes, string parameter)
+    {
+        if (sizes.Contains(0))
+        {
+            return;
+        }
+
+        Span<long> strides = [Math.Abs((long)view.Stride0), Math.Abs((long)view.Stride1), Math.Abs((long)view.Stride2), Math.Abs((long)view.Stride3)];
+        Span<int> sizesByStride = [.. sizes];
+        strides.Sort(sizesByStride);
+        long reach = 0;
+        for (int axis = 0; axis < strides.Length; axis++)
+        {
+            // One element has nowhere to step to.
+            if (sizesByStride[axis] == 1)
+            {
+                continue;
+            }
+
+            if (strides[axis] <= reach)
+            {
+                throw new ArgumentException(
+                    $"{parameter} = {view} of {string.Join('×', sizes.ToArray())} elements may put two in one place: a stride of {strides[axis]} does not pass over {reach}.", parameter);
+            }
+
+            reach += (sizesByStride[axis] - 1) * strides[axis];
         }
     }
 }
