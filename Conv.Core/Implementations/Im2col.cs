@@ -6,7 +6,7 @@ namespace Conv;
 /// </summary>
 /// <remarks>The patch matrix is made a block of columns at a time, so that a workspace of 4 MiB is enough for any image (more
 /// only if the n taps of a single output exceed it). Source: Chellapilla, Puri &amp; Simard 2006.</remarks>
-public sealed class Im2col : IConvolution
+public sealed partial class Im2col : IConvolution, IFusedConvolution
 {
     /// <inheritdoc/>
     public string Name => "im2col";
@@ -26,5 +26,14 @@ public sealed class Im2col : IConvolution
         Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
         return new PatchProduct(shape, kernel, bias, gather: true);
+    }
+
+    /// <inheritdoc/>
+    public IPreparedConvolution PrepareFused(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias, Epilogue epilogue)
+    {
+        Guard.Supported(this, shape);
+        Guard.Weights(shape, kernel.Length, bias.Length);
+        Guard.Numbers(shape, epilogue);
+        return new PatchProduct(shape, kernel, bias, gather: true, new ChannelEpilogue(epilogue));
     }
 }

@@ -33,6 +33,13 @@ internal static unsafe class Gemm
             c.Slice(row * strideC, columns).Fill(bias.IsEmpty ? 0 : bias[row]);
         }
 
+        Add(rows, columns, depth, a, strideA, b, strideB, c, strideC);
+    }
+
+    /// <summary><c>C[i,j] += Σ_k A[i,k]·B[k,j]</c>, the terms added to C in the order of k. Parameters as those of <see cref="Multiply"/>.</summary>
+    public static void Add(
+        int rows, int columns, int depth, ReadOnlySpan<float> a, int strideA, ReadOnlySpan<float> b, int strideB, Span<float> c, int strideC)
+    {
         Span<float> panel = stackalloc float[Depth * PanelColumns];
         for (int k = 0; k < depth; k += Depth)
         {

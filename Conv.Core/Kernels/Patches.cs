@@ -1,6 +1,6 @@
 namespace Conv;
 
-/// <summary>The patch matrix of im2col: one row for each tap (c, u, v), one column for each output position.</summary>
+/// <summary>The patch matrix of im2col, one row for each tap (c, u, v), one column for each output position, and its adjoint.</summary>
 internal static class Patches
 {
     /// <summary>
@@ -8,27 +8,54 @@ internal static class Patches
     /// <c>P[(c·K_h + u)·K_w + v, i·W_o + j] = x[c, i·s_h + u·d_h − p_t, j·s_w + v·d_w − p_l]</c>, x being zero outside the image.
     /// </summary>
     /// <param name="shape">The convolution.</param>
-    /// <param name="channels">The C/G channels of one image and group, (C/G)×H×W.</param>
+    /// <param name="input">Holds the C/G channels of one image and group.</param>
+    /// <param name="view">Where they stand: element (c, h, w) is the view's (0, c, h, w).</param>
     /// <param name="first">The first column, counted over the H_o·W_o positions.</param>
     /// <param name="count">How many columns.</param>
     /// <param name="patches">n×<paramref name="count"/>, row-major, n terms per output; every cell is written.</param>
-    public static void Gather(ConvShape shape, ReadOnlySpan<float> channels, int first, int count, Span<float> patches)
+    public static void Gather(ConvShape shape, ReadOnlySpan<float> input, TensorView view, int first, int count, Span<float> patches)
     {
         for (int c = 0; c < shape.InChannelsPerGroup; c++)
         {
-            ReadOnlySpan<float> image = channels.Slice(c * shape.InHeight * shape.InWidth, shape.InHeight * shape.InWidth);
+            TensorView channel = view with { Offset = view.At(0, c, 0, 0) };
             for (int u = 0; u < shape.KernelHeight; u++)
             {
                 for (int v = 0; v < shape.KernelWidth; v++)
                 {
-                    GatherTap(shape, image, u, v, first, patches[..count]);
+                    GatherTap(shape, input, channel, u, v, first, patches[..count]);
                     patches = patches[count..];
                 }
             }
         }
     }
 
-    private static void GatherTap(ConvShape shape, ReadOnlySpan<float> image, int u, int v, int first, Span<float> row)
+    /// <summary>
+    /// The adjoint of <see cref="Gather"/>: adds each cell of some columns to the input element that it would be read from,
+    /// <c>x[c, i·s_h + u·d_h − p_t, j·s_w + v·d_w − p_l] += P[(c·K_h + u)·K_w + v, i·W_o + j]</c>; what falls outside the image is dropped.
+    /// </summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="patches">n×<paramref name="count"/>, row-major.</param>
+    /// <param name="first">The first column, counted over the H_o·W_o positions.</param>
+    /// <param name="count">How many columns.</param>
+    /// <param name="channels">The C/G channels of one image and group, (C/G)×H×W.</param>
+    public static void ScatterAdd(ConvShape shape, ReadOnlySpan<float> patches, int first, int count, Span<float> channels)
+    {
+        int plane = shape.InHeight * shape.InWidth;
+        for (int c = 0; c < shape.InChannelsPerGroup; c++)
+        {
+            Span<float> image = channels.Slice(c * plane, plane);
+            for (int u = 0; u < shape.KernelHeight; u++)
+            {
+                for (int v = 0; v < shape.KernelWidth; v++)
+                {
+                    ScatterTap(shape, patches[..count], u, v, first, image);
+                    patches = patches[count..];
+                }
+            }
+        }
+    }
+
+    private static void GatherTap(ConvShape shape, ReadOnlySpan<float> input, TensorView channel, int u, int v, int first, Span<float> row)
     {
         int offset = (v * shape.DilationWidth) - shape.PadLeft;
         (int begin, int end) = ConvShape.OutputsMeeting(offset, shape.OutWidth, shape.StrideWidth, shape.InWidth);
@@ -47,8 +74,8 @@ internal static class Patches
             else
             {
                 row[..(from - j)].Clear();
-                CopyStrided(
-                    image.Slice((h * shape.InWidth) + (from * shape.StrideWidth) + offset), shape.StrideWidth, row[(from - j)..(to - j)]);
+                int start = channel.At(0, 0, h, (from * shape.StrideWidth) + offset);
+                CopyStrided(input, start, shape.StrideWidth * channel.Stride3, row[(from - j)..(to - j)]);
                 row[(to - j)..length].Clear();
             }
 
@@ -58,17 +85,43 @@ internal static class Patches
         }
     }
 
-    private static void CopyStrided(ReadOnlySpan<float> source, int stride, Span<float> target)
+    private static void ScatterTap(ConvShape shape, ReadOnlySpan<float> row, int u, int v, int first, Span<float> image)
+    {
+        int offset = (v * shape.DilationWidth) - shape.PadLeft;
+        (int begin, int end) = ConvShape.OutputsMeeting(offset, shape.OutWidth, shape.StrideWidth, shape.InWidth);
+        int i = first / shape.OutWidth;
+        int j = first % shape.OutWidth;
+        while (!row.IsEmpty)
+        {
+            int length = Math.Min(shape.OutWidth - j, row.Length);
+            int h = (i * shape.StrideHeight) + (u * shape.DilationHeight) - shape.PadTop;
+            if (h >= 0 && h < shape.InHeight)
+            {
+                Span<float> imageRow = image.Slice(h * shape.InWidth, shape.InWidth);
+                int to = Math.Min(end, j + length);
+                for (int at = Math.Max(begin, j); at < to; at++)
+                {
+                    imageRow[(at * shape.StrideWidth) + offset] += row[at - j];
+                }
+            }
+
+            row = row[length..];
+            i++;
+            j = 0;
+        }
+    }
+
+    private static void CopyStrided(ReadOnlySpan<float> source, int start, int stride, Span<float> target)
     {
         if (stride == 1)
         {
-            source[..target.Length].CopyTo(target);
+            source.Slice(start, target.Length).CopyTo(target);
             return;
         }
 
         for (int j = 0; j < target.Length; j++)
         {
-            target[j] = source[j * stride];
+            target[j] = source[start + (j * stride)];
         }
     }
 }
