@@ -9,7 +9,8 @@ namespace Conv;
 /// in the order of c, u, v.
 /// </summary>
 /// <remarks>A block is one image, a few output channels of one group and a few rows. Each output belongs to one block and is summed
-/// in a fixed order, so the schedule cannot change a bit.</remarks>
+/// in a fixed order, so neither the schedule nor the number of threads can change a bit: what is prepared is an
+/// <see cref="IThreadedConvolution"/>.</remarks>
 public sealed class ParallelTiled : IConvolution
 {
     private const int ChannelsPerBlock = 8;
@@ -17,6 +18,9 @@ public sealed class ParallelTiled : IConvolution
 
     // Waking the other cores costs about as much as this many multiply-adds.
     private const int SequentialBelow = 100_000;
+
+    // What ParallelOptions calls no limit.
+    private const int AsManyAsThereAre = -1;
 
     /// <inheritdoc/>
     public string Name => "parallel-tiled";
@@ -61,7 +65,7 @@ public sealed class ParallelTiled : IConvolution
         }
     }
 
-    private sealed class Weights : Prepared
+    private sealed class Weights : Prepared, IThreadedConvolution
     {
         private readonly float[] _kernel;
         private readonly float[] _bias;
@@ -81,12 +85,25 @@ public sealed class ParallelTiled : IConvolution
             }
         }
 
-        protected override unsafe void Compute(ReadOnlySpan<float> input, Span<float> output, Span<float> workspace)
+        public void Run(ReadOnlySpan<float> input, Span<float> output, Span<byte> workspace, int threads)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(threads);
+            Guard.Images(Shape, input.Length, output.Length);
+            if (!output.IsEmpty)
+            {
+                ComputeOn(threads, input, output);
+            }
+        }
+
+        protected override void Compute(ReadOnlySpan<float> input, Span<float> output, Span<float> workspace) =>
+            ComputeOn(AsManyAsThereAre, input, output);
+
+        private unsafe void ComputeOn(int threads, ReadOnlySpan<float> input, Span<float> output)
         {
             int channelBlocks = ((Shape.OutChannelsPerGroup - 1) / ChannelsPerBlock) + 1;
             int rowBlocks = ((Shape.OutHeight - 1) / RowsPerBlock) + 1;
             int blocks = Shape.Batch * Shape.Groups * channelBlocks * rowBlocks;
-            if (Shape.MultiplyAdds < SequentialBelow)
+            if (threads == 1 || Shape.MultiplyAdds < SequentialBelow)
             {
                 for (int block = 0; block < blocks; block++)
                 {
@@ -103,7 +120,7 @@ public sealed class ParallelTiled : IConvolution
                 // A lambda holds neither spans nor fixed pointers; plain pointers are good until Parallel.For returns.
                 float* x = pinnedInput;
                 float* y = pinnedOutput;
-                _ = Parallel.For(0, blocks, block =>
+                _ = Parallel.For(0, blocks, new ParallelOptions { MaxDegreeOfParallelism = threads }, block =>
                     ComputeBlock(block, channelBlocks, rowBlocks, new ReadOnlySpan<float>(x, inputLength), new Span<float>(y, outputLength)));
             }
         }
