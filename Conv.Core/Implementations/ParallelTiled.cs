@@ -26,7 +26,7 @@ public sealed class ParallelTiled : IConvolution
     public string Name => "parallel-tiled";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused };
+    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) => true;
