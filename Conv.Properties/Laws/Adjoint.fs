@@ -43,7 +43,6 @@ let private backwardImpulse =
         "BackwardInput of a one-hot dY is the window of K at that output, and zero elsewhere"
         { backward "ADJ-1" gradients "where the gradient goes: rows that no window reads must be zero" with
             Tiers = [ Exact ]
-            Data = SingleTerm
             Relates = false
         }
         (fun trial ->

@@ -2,7 +2,6 @@
 module Conv.Properties.Resources
 
 open System
-open System.Threading
 open FsCheck.FSharp
 open Conv
 
@@ -252,8 +251,8 @@ let private repeatable =
                     same again first |> named $"repeated, {at}" "the first time"
             ])
 
-/// Callers at once, and calls of each.
-let private callers, calls = 4, 2
+/// Calls of each caller.
+let private calls = 2
 
 let private concurrentCallers =
     Law.equations
@@ -267,6 +266,7 @@ let private concurrentCallers =
         (fun trial ->
             let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
             let same = same trial
+            let crew = Crew.Own
             // Each caller has its own input: the drawn one, its negative, the second one, and its negative.
             let inputs = [| x; -x; trial.X2; -trial.X2 |]
             let alone = inputs |> Array.map (fun x -> trial.ConvBits(s, x, k, Some b))
@@ -278,14 +278,12 @@ let private concurrentCallers =
                     let single (a: Approx) = Array.map float32 a.Value.Data
                     let k, b = single k, single b
                     let shared = trial.Subject.Prepare s k b
-                    let results = Array.create callers [||]
-                    use start = new Barrier(callers)
+                    let results = Array.create crew.Size [||]
+                    let inputs = Array.map single inputs
 
                     let call at =
-                        let x = single inputs[at]
-                        start.SignalAndWait()
-
                         for round in 1..calls do
+                            let x = inputs[at]
                             let result = if round = 1 then shared x else trial.Subject.Forward s x k b
                             // A result that differs from round to round is wrong in one of them.
                             results[at] <-
@@ -294,28 +292,12 @@ let private concurrentCallers =
                                 else
                                     Array.map (fun _ -> nanf) result
 
-                    let failures = Array.create<exn option> callers None
-
-                    let threads =
-                        Array.init callers (fun at ->
-                            Thread(fun () ->
-                                try
-                                    call at
-                                with error ->
-                                    failures[at] <- Some error))
-
-                    for thread in threads do
-                        thread.Start()
-
-                    for thread in threads do
-                        thread.Join()
-
-                    match Array.tryPick id failures with
+                    match crew.Run call with
                     | Some error -> raise (SubjectFault(Fault.ofException error, Call.none s))
                     | None -> results |> Array.map (Array.map float)
 
             [
-                for at in 0 .. callers - 1 ->
+                for at in 0 .. crew.Size - 1 ->
                     same (Approx.exact { alone[at].Value with Data = together[at] }) alone[at]
                     |> named $"caller {at + 1}, among others" "alone"
             ])

@@ -70,7 +70,7 @@ module Fill =
             | Role.Bias -> integer hash l.BiasMax * powerOfTwo (l.InputExponent + l.KernelExponent)
             | Role.Kernel
             | Role.Kernel2 -> integer hash l.KernelMax * float l.KernelStep * powerOfTwo l.KernelExponent
-            | Role.Gradient -> integer hash l.KernelMax * powerOfTwo l.KernelExponent
+            | Role.Gradient -> integer hash l.KernelMax * powerOfTwo l.InputExponent
             | _ ->
                 if i1 % l.LiveEvery = 0 then
                     integer hash l.InputMax * powerOfTwo l.InputExponent
