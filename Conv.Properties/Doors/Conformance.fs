@@ -29,7 +29,10 @@ type ConformanceResult internal (law: string, status: string, message: string, t
 /// Holds a convolution to the laws from any test framework: no framework is named here.
 [<AbstractClass; Sealed>]
 type Conformance private () =
-    static let laws = All.laws |> List.filter (fun law -> law.Needs = [ Forward ])
+    static let within offered (law: Law) = law.Needs |> List.forall (fun need -> Set.contains need offered)
+    static let ids (laws: Law list) : IReadOnlyList<string> = laws |> List.map _.Id |> Array.ofList :> _
+    /// What a method can be asked: it is called, on memory of the kit's.
+    static let laws = All.laws |> List.filter (within (set [ Forward; Placed ]))
 
     /// The counterexample as the caller of this façade can use it.
     static let figure law subject case verdict =
@@ -37,8 +40,15 @@ type Conformance private () =
         @ [ "  judge it again with"; $"  Conformance.Replay(\"{Case.print case}\", …)" ]
 
     static let check (id: string) (subject: Subject) cases seed =
-        match laws |> List.tryFind (fun law -> law.Id = id) with
+        match All.tryFind id with
         | None -> raise (ArgumentException($"'{id}' is not a law; Conformance.Laws lists them.", "law"))
+        | Some law when not (within subject.Profile.Capabilities law) ->
+            raise (
+                ArgumentException(
+                    $"'{id}' asks for more than {subject.Name} offers; Conformance.Laws and LawsOf list what can be asked.",
+                    "law"
+                )
+            )
         | Some law ->
             let options = { Run.defaults with Cases = cases; Seed = seed; Threads = 1 }
 
@@ -59,9 +69,11 @@ type Conformance private () =
                     true
                 )
             | Conclusion.Open reason -> ConformanceResult(id, "undecided", reason, true)
-            | Conclusion.Inapplicable reason -> ConformanceResult(id, "not applicable", reason, false)
+            | Conclusion.Inapplicable reason when Subject.supportsSomething subject ->
+                ConformanceResult(id, "not applicable", reason, false)
             | Conclusion.Refused when Subject.supportsSomething subject ->
                 ConformanceResult(id, "unsupported", "no problem of the law is one that the convolution supports", false)
+            | Conclusion.Inapplicable _
             | Conclusion.Refused -> ConformanceResult(id, "undecided", "the convolution supports no shape that was tried", true)
 
     static let ofDelegate
@@ -90,8 +102,15 @@ type Conformance private () =
 
         Contract.ofMethod "convolution" profile convolution
 
-    /// The ids of the laws, in the order of the catalogue.
-    static member Laws: IReadOnlyList<string> = laws |> List.map _.Id |> Array.ofList :> _
+    /// The ids of the laws that any convolution can be asked, in the order of the catalogue.
+    static member Laws: IReadOnlyList<string> = ids laws
+
+    /// <summary>The ids of the laws that an implementation can be asked, by the optional contracts that it has.</summary>
+    /// <param name="convolution">The implementation.</param>
+    static member LawsOf(convolution: IConvolution) : IReadOnlyList<string> =
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
+        let offered = (Contract.ofConvolution convolution).Profile.Capabilities
+        All.laws |> List.filter (within offered) |> ids
 
     /// <summary>Holds a convolution to one law.</summary>
     /// <param name="law">One of <see cref="Laws"/>.</param>
@@ -118,7 +137,7 @@ type Conformance private () =
         check law (ofDelegate convolution arithmetic supports traits) cases seed
 
     /// <summary>Holds an implementation of the contract to one law, under what it declares of itself.</summary>
-    /// <param name="law">One of <see cref="Laws"/>.</param>
+    /// <param name="law">One of <see cref="LawsOf"/>.</param>
     /// <param name="convolution">The implementation.</param>
     /// <param name="cases">Cases for each tier.</param>
     /// <param name="seed">The same seed gives the same cases.</param>
