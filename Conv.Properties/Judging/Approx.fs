@@ -11,16 +11,17 @@ type Approx =
         Error: Error
     }
 
-    static member private Combine (a: Approx) (b: Approx) sign =
-        if a.Value.Length <> b.Value.Length then
-            invalidOp $"A law combined {a.Value.Length} elements with {b.Value.Length}."
+    /// Exact zeros that nobody has looked at.
+    member a.IsBlank = a.Value.IsBlank && a.Error.IsZero
 
-        let data = Array.zeroCreate a.Value.Length
+    static member private Sum (a: Approx) (b: Approx) sign =
+        let lefts, rights = a.Value.Data, b.Value.Data
+        let data = Array.zeroCreate lefts.Length
         let carries = not (a.Error.IsZero && b.Error.IsZero)
         let mutable error = if carries then Array.zeroCreate data.Length else [||]
 
         for at in 0 .. data.Length - 1 do
-            let left, right = a.Value.Data[at], sign * b.Value.Data[at]
+            let left, right = lefts[at], sign * rights[at]
             let sum = left + right
             data[at] <- sum
             // Knuth's two-sum: what the addition lost, exactly (docs/bounds.md, lemma 8).
@@ -34,9 +35,15 @@ type Approx =
                 error[at] <- (a.Error.At at + b.Error.At at + lost) * (1.0 + Math.ScaleB(1.0, -50))
 
         {
-            Value = { a.Value with Data = data }
+            Value = Values.withData data a.Value
             Error = (if error.Length = 0 then Zero else Each error)
         }
+
+    static member private Combine (a: Approx) (b: Approx) sign =
+        if a.Value.Length <> b.Value.Length then
+            invalidOp $"A law combined {a.Value.Length} elements with {b.Value.Length}."
+
+        if a.IsBlank && b.IsBlank then a else Approx.Sum a b sign
 
     static member (+)(a: Approx, b: Approx) = Approx.Combine a b 1.0
     static member (-)(a: Approx, b: Approx) = Approx.Combine a b -1.0
@@ -45,12 +52,19 @@ type Approx =
     static member ScaleB(a: Approx, exponent: int) =
         let scale = Array.map (fun (v: float) -> Math.ScaleB(v, exponent))
 
-        {
-            Value = { a.Value with Data = scale a.Value.Data }
-            Error = Error.map scale a.Error
-        }
+        if a.IsBlank then
+            a
+        else
+            {
+                Value = Values.withData (scale a.Value.Data) a.Value
+                Error = Error.map scale a.Error
+            }
 
-    static member (~-)(a: Approx) = { a with Value = { a.Value with Data = Array.map (~-) a.Value.Data } }
+    static member (~-)(a: Approx) =
+        if a.IsBlank then
+            a
+        else
+            { a with Value = Values.withData (Array.map (~-) a.Value.Data) a.Value }
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Approx =
@@ -58,13 +72,15 @@ module Approx =
 
     /// An array whose element comes from the flat index `source` gives, or is zero for −1.
     let gather dims (source: int -> int -> int -> int -> int) (a: Approx) =
-        let from = Values.sources dims source
-        let take (data: float[]) = from |> Array.map (fun at -> if at < 0 then 0.0 else data[at])
+        let take = Values.gather dims source
 
-        {
-            Value = Values.ofArray dims (take a.Value.Data)
-            Error = Error.map take a.Error
-        }
+        if a.IsBlank then
+            exact (Values.blank dims)
+        else
+            {
+                Value = Values.ofArray dims (take a.Value.Data)
+                Error = Error.map take a.Error
+            }
 
     /// Values without errors: for what a law builds from numbers of its own.
     let init dims element = exact (Values.init dims element)
@@ -125,22 +141,35 @@ module Approx =
             a |> gather (d0, count, d2, d3) (fun n c i j -> a.Value.At(n, from c, i, j))
 
     /// The same elements under other dimensions.
-    let reshape dims (a: Approx) = { a with Value = Values.ofArray dims a.Value.Data }
+    let reshape dims (a: Approx) =
+        if a.IsBlank then
+            exact (Values.blank dims)
+        else
+            { a with Value = Values.ofArray dims a.Value.Data }
 
     /// max(element, 0): it moves no two numbers further apart, so errors stay what they are.
-    let rectify (a: Approx) = { a with Value = { a.Value with Data = Array.map (max 0.0) a.Value.Data } }
+    let rectify (a: Approx) =
+        if a.IsBlank then
+            a
+        else
+            { a with Value = Values.withData (Array.map (max 0.0) a.Value.Data) a.Value }
 
     /// scale[c]·element in channel c; a product of two float32 is exact in double.
     let scaleChannels (scale: Approx) (a: Approx) =
         let plane = max 1 (a.Value.D2 * a.Value.D3)
         let factor at = scale.Value.Data[at / plane % max 1 a.Value.D1]
 
-        {
-            Value = { a.Value with Data = a.Value.Data |> Array.mapi (fun at v -> factor at * v) }
-            Error =
-                a.Error
-                |> Error.map (Array.mapi (fun at e -> abs (factor at) * e * (1.0 + Math.ScaleB(1.0, -50))))
-        }
+        if a.IsBlank then
+            a
+        else
+            {
+                Value =
+                    a.Value
+                    |> Values.withData (a.Value.Data |> Array.mapi (fun at v -> factor at * v))
+                Error =
+                    a.Error
+                    |> Error.map (Array.mapi (fun at e -> abs (factor at) * e * (1.0 + Math.ScaleB(1.0, -50))))
+            }
 
     /// One number for each channel, at every place of a tensor with these dimensions.
     let spreadChannels (d0, d1, d2, d3) (a: Approx) = a |> gather (d0, d1, d2, d3) (fun _ c _ _ -> c)
@@ -150,7 +179,7 @@ module Approx =
         if a.Value.Length <> b.Value.Length then
             invalidOp $"A law multiplied {a.Value.Length} elements with {b.Value.Length}."
 
-        let left, right = a.Value.Data, b.Value.Data
+        let left, right = (if a.IsBlank || b.IsBlank then [||], [||] else a.Value.Data, b.Value.Data)
         let mutable sum, absolute, carried = 0.0, 0.0, 0.0
 
         for at in 0 .. left.Length - 1 do
@@ -184,14 +213,17 @@ module Approx =
                 read parts[part] at))
                 .Data
 
-        {
-            Value = Values.ofArray dims (pick (fun part at -> part.Value.Data[at]))
-            Error =
-                (if parts |> Array.forall _.Error.IsZero then
-                     Zero
-                 else
-                     Each(pick (fun part at -> part.Error.At at)))
-        }
+        if parts |> Array.forall _.IsBlank then
+            exact (Values.blank dims)
+        else
+            {
+                Value = Values.ofArray dims (pick (fun part at -> part.Value.Data[at]))
+                Error =
+                    (if parts |> Array.forall _.Error.IsZero then
+                         Zero
+                     else
+                         Each(pick (fun part at -> part.Error.At at)))
+            }
 
     /// Arrays behind each other along dimension 0 or 1.
     let concat dimension (parts: Approx list) =

@@ -15,7 +15,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     let mutable outside = false
 
     let tensor role dims =
-        if planning then Values.zeros dims else Fill.tensor case.Fill role dims
+        if planning then Values.blank dims else Fill.tensor case.Fill role dims
         |> Approx.exact
 
     // Drawn once, when a law first asks.
@@ -138,7 +138,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 ByOracle = not supported
             }
 
-        Approx.exact (Values.zeros (Operation.result operation s))
+        Approx.exact (Values.blank (Operation.result operation s))
 
     /// What a call errs by beside its operands' errors; on the exact tier nothing, or the case has left its grid.
     let ownError operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
@@ -303,7 +303,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     /// An operation of the definition in double, with its own error.
     member _.OracleOf(operation, s: ConvShape, first: Approx, second: Approx, ?bias: Approx) =
         if planning then
-            Approx.exact (Values.zeros (Operation.result operation s))
+            Approx.exact (Values.blank (Operation.result operation s))
         else
             let b =
                 match bias with

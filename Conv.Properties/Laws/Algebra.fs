@@ -15,7 +15,7 @@ let private biasAlone (trial: Trial) (b: Approx) =
     match trial.Profile.ArithmeticOf trial.Shape with
     | :? Rounded as r ->
         let through (v: float) = float (r.Output.Round(r.Accumulator.Round(float32 v)))
-        Approx.exact { b.Value with Data = Array.map through b.Value.Data }
+        Approx.exact (Values.withData (Array.map through b.Value.Data) b.Value)
     | _ -> b
 
 let private zeros (a: Approx) = Approx.init (Approx.dims a) (fun _ _ _ _ -> 0.0)
@@ -346,8 +346,8 @@ let private compose =
                 else
                     let products =
                         composeKernels
-                            { k1.Value with Data = Array.map abs k1.Value.Data }
-                            { k2.Value with Data = Array.map abs k2.Value.Data }
+                            (k1.Value |> Values.withData (Array.map abs k1.Value.Data))
+                            (k2.Value |> Values.withData (Array.map abs k2.Value.Data))
 
                     products.Data
                     |> Array.map (fun sum -> sum * Roundoff.gammaDouble s2.TermsPerOutput * Roundoff.inflation)
@@ -436,16 +436,13 @@ let private monotone =
                 Approx.init (Approx.dims drawn) (fun n c h w -> float (float32 (2.0 * drawn.Value[n, c, h, w] - 1.0)))
 
             let x' =
-                { x with
-                    Value =
-                        { x.Value with
-                            Data = Array.map2 (fun a b -> float (float32 (a + 2.0 * b))) x.Value.Data trial.X2.Value.Data
-                        }
-                }
+                x.Value
+                |> Values.withData (Array.map2 (fun a b -> float (float32 (a + 2.0 * b))) x.Value.Data trial.X2.Value.Data)
+                |> Approx.exact
 
             let conv x = trial.ConvBits(s, x, k, None)
             let y = conv x
-            let zero = { y with Value = { y.Value with Data = Array.zeroCreate y.Value.Length } }
+            let zero = { y with Value = Values.blank (Approx.dims y) }
 
             [ y <=~ conv x' |> named "Y(X)" "Y(X')"; zero <=~ conv drawn |> named "0" "Y(X) for X ≥ 0" ])
 

@@ -12,7 +12,7 @@ let private special clause detects = { Law.terms clause ieee detects with Tiers 
 let private replaced at value (a: Approx) =
     let data = Array.copy a.Value.Data
     data[at] <- value
-    Approx.exact { a.Value with Data = data }
+    Approx.exact (Values.withData data a.Value)
 
 /// The elements of the output that a change of one input element, or of one weight, may reach: those of which the definition has a term
 /// with it that meets the image.
@@ -98,17 +98,13 @@ let private nonfiniteKernel =
                 let right =
                     select
                         mask
-                        (Approx.exact
-                            { trial.Oracle(s, x, k).Value with
-                                Data = Oracle.correlate s x.Value.Data k.Value.Data
-                            })
+                        (Approx.exact (Values.ofArray (Operation.output s) (Oracle.correlate s x.Value.Data k.Value.Data)))
 
                 if isBilinear trial then
                     let isNot (a: Approx) =
-                        Approx.exact
-                            { a.Value with
-                                Data = a.Value.Data |> Array.map (fun v -> if Double.IsFinite v then 0.0 else 1.0)
-                            }
+                        a.Value
+                        |> Values.withData (a.Value.Data |> Array.map (fun v -> if Double.IsFinite v then 0.0 else 1.0))
+                        |> Approx.exact
 
                     isNot y =~= constant 1.0 y |> named "not finite" "1"
                 else
@@ -194,7 +190,7 @@ let private infinityLaw =
                     y
                 else
                     // In double the same classes come out, in every order.
-                    Approx.exact { y.Value with Data = Oracle.correlate s x.Value.Data k.Value.Data }
+                    Approx.exact (Values.withData (Oracle.correlate s x.Value.Data k.Value.Data) y.Value)
 
             y =?= right |> named "computed" "the definition's classes")
 

@@ -298,7 +298,7 @@ let private concurrentCallers =
 
             [
                 for at in 0 .. crew.Size - 1 ->
-                    same (Approx.exact { alone[at].Value with Data = together[at] }) alone[at]
+                    same (Approx.exact (Values.withData together[at] alone[at].Value)) alone[at]
                     |> named $"caller {at + 1}, among others" "alone"
             ])
 

@@ -1,34 +1,47 @@
 namespace Conv.Properties
 
 open System
+open System.Numerics
 
 /// A dense, row-major array of doubles in four dimensions: inputs and outputs as N×C×H×W, kernels as O×C/G×K_h×K_w.
 /// Every float32 is a double, so what a subject takes and gives is held without rounding.
-[<NoEquality; NoComparison>]
-type Values =
-    {
-        D0: int
-        D1: int
-        D2: int
-        D3: int
-        Data: float[]
-    }
+/// Blank are all zeros that nobody has looked at: they cost no memory, and what is cut out of them is blank too.
+[<Sealed>]
+type Values(d0: int, d1: int, d2: int, d3: int, elements: float[] voption) =
+    let mutable held = elements
+
+    member _.D0 = d0
+    member _.D1 = d1
+    member _.D2 = d2
+    member _.D3 = d3
+
+    /// Whether the elements have yet to be made.
+    member _.IsBlank = held.IsNone
+
+    /// The elements.
+    member _.Data =
+        match held with
+        | ValueSome data -> data
+        | ValueNone ->
+            let data = Array.zeroCreate (d0 * d1 * d2 * d3)
+            held <- ValueSome data
+            data
 
     /// The number of elements.
-    member v.Length = v.Data.Length
+    member _.Length = d0 * d1 * d2 * d3
 
     /// The flat index of an element.
-    member inline v.At(i0, i1, i2, i3) = ((i0 * v.D1 + i1) * v.D2 + i2) * v.D3 + i3
+    member _.At(i0, i1, i2, i3) = ((i0 * d1 + i1) * d2 + i2) * d3 + i3
 
     /// One element.
     member v.Item
         with get (i0, i1, i2, i3) = v.Data[v.At(i0, i1, i2, i3)]
 
     /// The four coordinates of a flat index.
-    member v.Coordinates(index: int) =
-        let rest, i3 = Math.DivRem(index, max 1 v.D3).ToTuple()
-        let rest, i2 = Math.DivRem(rest, max 1 v.D2).ToTuple()
-        let i0, i1 = Math.DivRem(rest, max 1 v.D1).ToTuple()
+    member _.Coordinates(index: int) =
+        let rest, i3 = Math.DivRem(index, max 1 d3).ToTuple()
+        let rest, i2 = Math.DivRem(rest, max 1 d2).ToTuple()
+        let i0, i1 = Math.DivRem(rest, max 1 d1).ToTuple()
         struct (i0, i1, i2, i3)
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
@@ -38,14 +51,20 @@ module Values =
         if data.Length <> d0 * d1 * d2 * d3 then
             invalidArg (nameof data) $"{data.Length} elements do not make {d0}×{d1}×{d2}×{d3}."
 
-        { D0 = d0; D1 = d1; D2 = d2; D3 = d3; Data = data }
+        Values(d0, d1, d2, d3, ValueSome data)
+
+    /// All zeros, blank.
+    let blank (d0, d1, d2, d3) = Values(d0, d1, d2, d3, ValueNone)
+
+    /// Other elements in the same dimensions.
+    let withData data (v: Values) = ofArray (v.D0, v.D1, v.D2, v.D3) data
 
     /// All zeros.
     let zeros (d0, d1, d2, d3) = ofArray (d0, d1, d2, d3) (Array.zeroCreate (d0 * d1 * d2 * d3))
 
     /// Every element a function of its coordinates.
     let init (d0, d1, d2, d3) (element: int -> int -> int -> int -> float) =
-        let result = zeros (d0, d1, d2, d3)
+        let result = Array.zeroCreate (d0 * d1 * d2 * d3)
         let element = OptimizedClosures.FSharpFunc<_, _, _, _, _>.Adapt element
         let mutable at = 0
 
@@ -53,13 +72,13 @@ module Values =
             for i1 in 0 .. d1 - 1 do
                 for i2 in 0 .. d2 - 1 do
                     for i3 in 0 .. d3 - 1 do
-                        result.Data[at] <- element.Invoke(i0, i1, i2, i3)
+                        result[at] <- element.Invoke(i0, i1, i2, i3)
                         at <- at + 1
 
-        result
+        ofArray (d0, d1, d2, d3) result
 
-    /// Where each element of a result comes from: a flat index into the source, or −1 for a zero.
-    let sources (d0, d1, d2, d3) (source: int -> int -> int -> int -> int) : int[] =
+    /// Every element from the flat index of `data` that `source` gives, or zero for −1.
+    let gather (d0, d1, d2, d3) (source: int -> int -> int -> int -> int) (data: float[]) =
         let result = Array.zeroCreate (d0 * d1 * d2 * d3)
         let source = OptimizedClosures.FSharpFunc<_, _, _, _, _>.Adapt source
         let mutable at = 0
@@ -68,10 +87,29 @@ module Values =
             for i1 in 0 .. d1 - 1 do
                 for i2 in 0 .. d2 - 1 do
                     for i3 in 0 .. d3 - 1 do
-                        result[at] <- source.Invoke(i0, i1, i2, i3)
+                        let from = source.Invoke(i0, i1, i2, i3)
+
+                        if from >= 0 then
+                            result[at] <- data[from]
+
                         at <- at + 1
 
         result
+
+    /// target[at…] += factor·source[from…] over `count` elements, every product and every sum rounded by itself.
+    let addScaled (factor: float) (source: float[]) from (target: float[]) at count =
+        let width = Vector<float>.Count
+        let factors = Vector<float> factor
+        let mutable i = 0
+
+        while i <= count - width do
+            let sum = Vector<float>(target, at + i) + factors * Vector<float>(source, from + i)
+            sum.CopyTo(target, at + i)
+            i <- i + width
+
+        while i < count do
+            target[at + i] <- target[at + i] + factor * source[from + i]
+            i <- i + 1
 
     /// The exponent e of the finest grid 2^e·ℤ that holds every number; Int32.MaxValue when all are zero.
     let grid (data: float[]) =

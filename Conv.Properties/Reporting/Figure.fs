@@ -158,7 +158,7 @@ let private judge (subject: Subject) tier (call: Call) =
 /// The problem of a call, and where it is wrong: the planes that hold a wrong element first.
 let private drawCall (call: Call) (expected: float[]) (bound: int -> float) (wrong: int list) =
     let right = Values.ofArray (Operation.result call.Operation call.Shape) expected
-    let actual = { right with Data = call.Output }
+    let actual = right |> Values.withData call.Output
     let marked = Set.ofList wrong
     let _, _, name = Operation.names call.Operation
 
