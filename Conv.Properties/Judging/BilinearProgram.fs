@@ -81,6 +81,12 @@ type BilinearProgram private (algorithm: Bilinear) =
 
     let coefficientRoundings (matrix: Rational[,]) = if matrix |> Seq.cast<Rational> |> Seq.forall fitsSingle then 1 else 2
 
+    /// 2q_A + 2q_G + 2q_B.
+    let transformRoundings =
+        let qa = most a + coefficientRoundings a
+        let qb = most b + coefficientRoundings b
+        2 * qa + 2 * (most g + 2) + 2 * qb
+
     let odd =
         g
         |> Seq.cast<Rational>
@@ -173,57 +179,84 @@ type BilinearProgram private (algorithm: Bilinear) =
                 full[at + t * height + t'] <- sum
 
     /// The program on absolute values, the largest over all tile phases, times weight[i·m + i'] at position (i, i') of the tile.
-    /// `onInput` sees the transformed tiles of all channels of a group.
+    /// Tiles that begin in the same row are taken together: every array below ends in their index, from column 1 − m on.
+    /// `onInput` sees the transformed tiles of all channels of a group, as C/G×α×α×tiles.
     let run (s: ConvShape) (x: float[]) (k: float[]) (weight: float[]) (onInput: float[] -> unit) =
         let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
         let result = Array.zeroCreate (int s.OutputLength)
+        let absX, absK = Array.map abs x, Array.map abs k
         let taps, area = r * r, alpha * alpha
-        let half = Array.zeroCreate area
-        let absK = Array.map abs k
+        let tiles = s.OutWidth + m - 1
+        let columns = tiles + alpha - 1
         let kernels = Array.zeroCreate (s.OutChannels * cg * area)
+        let kernelHalf = Array.zeroCreate area
 
         for at in 0 .. s.OutChannels * cg - 1 do
-            sandwich sparseG absK (at * taps) r half kernels (at * area)
+            sandwich sparseG absK (at * taps) r kernelHalf kernels (at * area)
 
-        let tile = Array.zeroCreate area
-        let inputs = Array.zeroCreate (cg * area)
-        let sum = Array.zeroCreate area
-        let y = Array.zeroCreate (m * m)
+        let inputHalf = Array.zeroCreate (alpha * columns)
+        let inputs = Array.zeroCreate (cg * area * tiles)
+        let sum = Array.zeroCreate (area * tiles)
+        let outputHalf = Array.zeroCreate (m * alpha * tiles)
+        let y = Array.zeroCreate (m * m * tiles)
+
+        /// inputs[c, t, t'] = (|Bᵀ||d_c||B|)[t, t'] of the tiles that begin in row i0.
+        let transformInput plane i0 c =
+            Array.Clear inputHalf
+
+            for t in 0 .. alpha - 1 do
+                for struct (i, entry) in sparseB[t] do
+                    let h = i0 + i - s.PadTop
+
+                    if h >= 0 && h < s.InHeight then
+                        let row = (plane * s.InHeight + h) * s.InWidth
+                        Values.addScaled entry absX row inputHalf (t * columns + m - 1 + s.PadLeft) s.InWidth
+
+            for t in 0 .. alpha - 1 do
+                for t' in 0 .. alpha - 1 do
+                    for struct (j, entry) in sparseB[t'] do
+                        Values.addScaled entry inputHalf (t * columns + j) inputs ((c * area + t * alpha + t') * tiles) tiles
+
+        /// y[i, i'] = (|Aᵀ|·sum·|A|)[i, i'].
+        let transformSum () =
+            Array.Clear outputHalf
+            Array.Clear y
+
+            for i in 0 .. m - 1 do
+                for struct (t, entry) in sparseA[i] do
+                    Values.addScaled entry sum (t * alpha * tiles) outputHalf (i * alpha * tiles) (alpha * tiles)
+
+                for i' in 0 .. m - 1 do
+                    for struct (t', entry) in sparseA[i'] do
+                        Values.addScaled entry outputHalf ((i * alpha + t') * tiles) y ((i * m + i') * tiles) tiles
 
         for n in 0 .. s.Batch - 1 do
             for group in 0 .. s.Groups - 1 do
                 for i0 in 1 - m .. s.OutHeight - 1 do
-                    for j0 in 1 - m .. s.OutWidth - 1 do
+                    Array.Clear inputs
+
+                    for c in 0 .. cg - 1 do
+                        transformInput (n * s.InChannels + group * cg + c) i0 c
+
+                    onInput inputs
+
+                    for o in group * og .. group * og + og - 1 do
+                        Array.Clear sum
+
                         for c in 0 .. cg - 1 do
-                            let plane = (n * s.InChannels + group * cg + c) * s.InHeight
+                            for t in 0 .. area - 1 do
+                                Values.addScaled kernels[(o * cg + c) * area + t] inputs ((c * area + t) * tiles) sum (t * tiles) tiles
 
-                            for i in 0 .. alpha - 1 do
-                                let h = i0 + i - s.PadTop
+                        transformSum ()
 
-                                for j in 0 .. alpha - 1 do
-                                    let w = j0 + j - s.PadLeft
-                                    let inside = h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth
-                                    tile[i * alpha + j] <- if inside then abs x[(plane + h) * s.InWidth + w] else 0.0
+                        for i in max 0 -i0 .. min (m - 1) (s.OutHeight - 1 - i0) do
+                            let row = ((n * s.OutChannels + o) * s.OutHeight + i0 + i) * s.OutWidth
 
-                            sandwich sparseB tile 0 alpha half inputs (c * area)
+                            for i' in 0 .. m - 1 do
+                                let first = (i * m + i') * tiles + m - 1 - i'
 
-                        onInput inputs
-
-                        for o in group * og .. group * og + og - 1 do
-                            Array.Clear sum
-
-                            for c in 0 .. cg - 1 do
-                                let u, v = (o * cg + c) * area, c * area
-
-                                for t in 0 .. area - 1 do
-                                    sum[t] <- sum[t] + kernels[u + t] * inputs[v + t]
-
-                            sandwich sparseA sum 0 alpha half y 0
-
-                            for i in max 0 -i0 .. min (m - 1) (s.OutHeight - 1 - i0) do
-                                for j in max 0 -j0 .. min (m - 1) (s.OutWidth - 1 - j0) do
-                                    let at = ((n * s.OutChannels + o) * s.OutHeight + i0 + i) * s.OutWidth + j0 + j
-                                    result[at] <- max result[at] (y[i * m + j] * weight[i * m + j])
+                                for j in 0 .. s.OutWidth - 1 do
+                                    result[row + j] <- max result[row + j] (y[first + j] * weight[i * m + i'])
 
         result
 
@@ -284,10 +317,7 @@ type BilinearProgram private (algorithm: Bilinear) =
     member _.ComputesCorrelation = computesCorrelation
 
     /// K of lemma 4 for a sum over the given channels, without bias: 2q_A + 2q_G + 2q_B + C.
-    member _.Roundings(channels: int) =
-        let qa = most a + coefficientRoundings a
-        let qb = most b + coefficientRoundings b
-        2 * qa + 2 * (most g + 2) + 2 * qb + channels
+    member _.Roundings(channels: int) = transformRoundings + channels
 
     /// |Aᵀ|[Σ_c (|G||g_c||Gᵀ|) ⊙ (|Bᵀ||d_c||B|)]|A| for each output, the largest over tile phases.
     member _.Absolute(s: ConvShape, x: float[], k: float[]) = run s x k (Array.create (m * m) 1.0) ignore
@@ -330,9 +360,10 @@ type BilinearProgram private (algorithm: Bilinear) =
     /// Whether every intermediate value that reaches an output is representable for these operands, on grids from 2^smallest on: the
     /// checklist of lemma 5.
     member _.IsExact(s: ConvShape, x: float[], k: float[], bias: float[], smallest: int) =
-        let zero data = Values.grid data = Int32.MaxValue
+        let none = Int32.MaxValue
+        let gridX, gridK, gridBias = Values.grid x, Values.grid k, Values.grid bias
 
-        if zero x || zero k then
+        if gridX = none || gridK = none then
             // All products are products with zero: what remains is the bias.
             Values.magnitude x < 1e30 && Values.magnitude k < 1e30
         elif not hasExactGrid then
@@ -340,13 +371,8 @@ type BilinearProgram private (algorithm: Bilinear) =
         else
             // Where Q > 1 double rounds multiples of 1/Q², and the checks are inflated for it.
             let limit = Math.ScaleB(1.0, 24) / (if odd.IsOne then 1.0 else 1.0 + Math.ScaleB(1.0, -20))
-            let gridK = Values.grid k
             // A grid may always be taken finer than it is: so that the bias lies on it too.
-            let gridX =
-                if zero bias then
-                    Values.grid x
-                else
-                    min (Values.grid x) (Values.grid bias - gridK)
+            let gridX = if gridBias = none then gridX else min gridX (gridBias - gridK)
 
             let gridY = gridX + gridK
             let step = float (odd * odd)
@@ -355,8 +381,9 @@ type BilinearProgram private (algorithm: Bilinear) =
             let finest = Math.ScaleB(1.0, -lowest)
 
             let onStep =
-                k
-                |> Array.forall (fun w -> Math.IEEERemainder(Math.ScaleB(w, -gridK), step) = 0.0)
+                odd.IsOne
+                || k
+                   |> Array.forall (fun w -> Math.IEEERemainder(Math.ScaleB(w, -gridK), step) = 0.0)
 
             let products = Array.map2 (+) kernelOrder inputOrder
 
@@ -398,11 +425,13 @@ type BilinearProgram private (algorithm: Bilinear) =
 
                     let mutable inputFits = true
 
-                    let onInput (tiles: float[]) =
-                        for at in 0 .. tiles.Length - 1 do
-                            let t, t' = at / alpha % alpha, at % alpha
+                    let tiles = s.OutWidth + m - 1
 
-                            if tiles[at] > Math.ScaleB(limit, gridX + inputOrder[t] + inputOrder[t']) then
+                    let onInput (inputs: float[]) =
+                        for at in 0 .. inputs.Length - 1 do
+                            let t, t' = at / tiles / alpha % alpha, at / tiles % alpha
+
+                            if inputs[at] > Math.ScaleB(limit, gridX + inputOrder[t] + inputOrder[t']) then
                                 inputFits <- false
 
                     let units =

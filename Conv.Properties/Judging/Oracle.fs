@@ -4,87 +4,81 @@ module Conv.Properties.Oracle
 
 open Conv
 
-/// For each tap and each input coordinate, the output coordinate that it reaches, or −1.
-let private reach size before taps stride dilation outputs =
-    Array2D.init taps size (fun u h ->
-        let shifted = h + before - u * dilation
+/// The input coordinates of one axis that a tap scatters, a stride apart: the first, the output that it reaches, and their number.
+let private scattered size before offset stride outputs =
+    let shift = offset - before
+    let first = if shift >= 0 then shift else (shift % stride + stride) % stride
+    let output = (first - shift) / stride
 
-        if shifted >= 0 && shifted % stride = 0 && shifted / stride < outputs then
-            shifted / stride
-        else
-            -1)
+    if first >= size || output >= outputs then
+        struct (0, 0, 0)
+    else
+        struct (first, output, min ((size - 1 - first) / stride + 1) (outputs - output))
+
+let private rows (s: ConvShape) u = scattered s.InHeight s.PadTop (u * s.DilationHeight) s.StrideHeight s.OutHeight
+let private columns (s: ConvShape) v = scattered s.InWidth s.PadLeft (v * s.DilationWidth) s.StrideWidth s.OutWidth
 
 /// Y[n,o,i,j] = Σ x·k in double, without bias. Dense row-major arrays; the output is N×O×H_o×W_o.
 let correlate (s: ConvShape) (x: float[]) (k: float[]) : float[] =
-    let rows = reach s.InHeight s.PadTop s.KernelHeight s.StrideHeight s.DilationHeight s.OutHeight
-    let columns = reach s.InWidth s.PadLeft s.KernelWidth s.StrideWidth s.DilationWidth s.OutWidth
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
-    let plane = s.OutHeight * s.OutWidth
     let y = Array.zeroCreate (int s.OutputLength)
 
     for n in 0 .. s.Batch - 1 do
-        for c in 0 .. s.InChannels - 1 do
-            let group = c / cg
-
-            for h in 0 .. s.InHeight - 1 do
-                let source = ((n * s.InChannels + c) * s.InHeight + h) * s.InWidth
+        for o in 0 .. s.OutChannels - 1 do
+            for c in 0 .. cg - 1 do
+                let sources, targets =
+                    (n * s.InChannels + o / og * cg + c) * s.InHeight, (n * s.OutChannels + o) * s.OutHeight
 
                 for u in 0 .. s.KernelHeight - 1 do
-                    let i = rows[u, h]
+                    let struct (h, i, height) = rows s u
 
-                    if i >= 0 then
-                        for o in group * og .. group * og + og - 1 do
-                            let target = (n * s.OutChannels + o) * plane + i * s.OutWidth
-                            let taps = ((o * cg + c % cg) * s.KernelHeight + u) * s.KernelWidth
+                    for v in 0 .. s.KernelWidth - 1 do
+                        let struct (w, j, width) = columns s v
+                        let weight = k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
 
-                            for v in 0 .. s.KernelWidth - 1 do
-                                let weight = k[taps + v]
+                        for row in 0 .. height - 1 do
+                            let source = (sources + h + row * s.StrideHeight) * s.InWidth + w
+                            let target = (targets + i + row) * s.OutWidth + j
 
-                                for w in 0 .. s.InWidth - 1 do
-                                    let j = columns[v, w]
-
-                                    if j >= 0 then
-                                        y[target + j] <- y[target + j] + x[source + w] * weight
+                            if s.StrideWidth = 1 then
+                                Values.addScaled weight x source y target width
+                            else
+                                for at in 0 .. width - 1 do
+                                    y[target + at] <- y[target + at] + x[source + at * s.StrideWidth] * weight
 
     y
 
 /// dX[n,c,h,w] = Σ dY·k in double: for each element of the input, the windows that read it.
 let backwardInput (s: ConvShape) (dy: float[]) (k: float[]) : float[] =
-    let rows = reach s.InHeight s.PadTop s.KernelHeight s.StrideHeight s.DilationHeight s.OutHeight
-    let columns = reach s.InWidth s.PadLeft s.KernelWidth s.StrideWidth s.DilationWidth s.OutWidth
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
     let dx = Array.zeroCreate (int s.InputLength)
 
     for n in 0 .. s.Batch - 1 do
         for c in 0 .. s.InChannels - 1 do
-            let group = c / cg
+            for u in 0 .. s.KernelHeight - 1 do
+                let struct (h, i, height) = rows s u
 
-            for h in 0 .. s.InHeight - 1 do
-                let target = ((n * s.InChannels + c) * s.InHeight + h) * s.InWidth
+                for o in c / cg * og .. c / cg * og + og - 1 do
+                    for v in 0 .. s.KernelWidth - 1 do
+                        let struct (w, j, width) = columns s v
+                        let weight = k[((o * cg + c % cg) * s.KernelHeight + u) * s.KernelWidth + v]
 
-                for u in 0 .. s.KernelHeight - 1 do
-                    let i = rows[u, h]
+                        for row in 0 .. height - 1 do
+                            let source = ((n * s.OutChannels + o) * s.OutHeight + i + row) * s.OutWidth + j
 
-                    if i >= 0 then
-                        for o in group * og .. group * og + og - 1 do
-                            let source = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth
-                            let taps = ((o * cg + c % cg) * s.KernelHeight + u) * s.KernelWidth
+                            let target = ((n * s.InChannels + c) * s.InHeight + h + row * s.StrideHeight) * s.InWidth + w
 
-                            for v in 0 .. s.KernelWidth - 1 do
-                                let weight = k[taps + v]
-
-                                for w in 0 .. s.InWidth - 1 do
-                                    let j = columns[v, w]
-
-                                    if j >= 0 then
-                                        dx[target + w] <- dx[target + w] + dy[source + j] * weight
+                            if s.StrideWidth = 1 then
+                                Values.addScaled weight dy source dx target width
+                            else
+                                for at in 0 .. width - 1 do
+                                    let reached = target + at * s.StrideWidth
+                                    dx[reached] <- dx[reached] + dy[source + at] * weight
 
     dx
 
 /// dK[o,c,u,v] = Σ dY·x in double.
 let backwardKernel (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
-    let rows = reach s.InHeight s.PadTop s.KernelHeight s.StrideHeight s.DilationHeight s.OutHeight
-    let columns = reach s.InWidth s.PadLeft s.KernelWidth s.StrideWidth s.DilationWidth s.OutWidth
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
     let dk = Array.zeroCreate (int s.KernelLength)
 
@@ -92,24 +86,25 @@ let backwardKernel (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
         for o in 0 .. s.OutChannels - 1 do
             for c in 0 .. cg - 1 do
                 for u in 0 .. s.KernelHeight - 1 do
-                    for h in 0 .. s.InHeight - 1 do
-                        let i = rows[u, h]
+                    let struct (h, i, height) = rows s u
 
-                        if i >= 0 then
-                            let source = ((n * s.InChannels + o / og * cg + c) * s.InHeight + h) * s.InWidth
-                            let gradient = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth
+                    for v in 0 .. s.KernelWidth - 1 do
+                        let struct (w, j, width) = columns s v
+                        let tap = ((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v
 
-                            for v in 0 .. s.KernelWidth - 1 do
-                                let mutable sum = 0.0
+                        for row in 0 .. height - 1 do
+                            let source =
+                                ((n * s.InChannels + o / og * cg + c) * s.InHeight + h + row * s.StrideHeight)
+                                * s.InWidth
+                                + w
 
-                                for w in 0 .. s.InWidth - 1 do
-                                    let j = columns[v, w]
+                            let gradient = ((n * s.OutChannels + o) * s.OutHeight + i + row) * s.OutWidth + j
+                            let mutable sum = 0.0
 
-                                    if j >= 0 then
-                                        sum <- sum + x[source + w] * dy[gradient + j]
+                            for at in 0 .. width - 1 do
+                                sum <- sum + x[source + at * s.StrideWidth] * dy[gradient + at]
 
-                                let at = ((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v
-                                dk[at] <- dk[at] + sum
+                            dk[tap] <- dk[tap] + sum
 
     dk
 
@@ -159,27 +154,31 @@ let complete operation (s: ConvShape) (first: float[]) (second: float[]) (bias: 
 /// The smallest exponent e such that every product of an output lies in 2^e·ℤ, for each output; Int32.MaxValue where all products are
 /// zero. The operands are given as the exponents of their lowest set bits (Int32.MaxValue for zero).
 let productGrid (s: ConvShape) (x: int[]) (k: int[]) : int[] =
-    let rows = reach s.InHeight s.PadTop s.KernelHeight s.StrideHeight s.DilationHeight s.OutHeight
-    let columns = reach s.InWidth s.PadLeft s.KernelWidth s.StrideWidth s.DilationWidth s.OutWidth
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
     let grid = Array.create (int s.OutputLength) System.Int32.MaxValue
 
     for n in 0 .. s.Batch - 1 do
         for o in 0 .. s.OutChannels - 1 do
             for c in 0 .. cg - 1 do
+                let sources, targets =
+                    (n * s.InChannels + o / og * cg + c) * s.InHeight, (n * s.OutChannels + o) * s.OutHeight
+
                 for u in 0 .. s.KernelHeight - 1 do
+                    let struct (h, i, height) = rows s u
+
                     for v in 0 .. s.KernelWidth - 1 do
+                        let struct (w, j, width) = columns s v
                         let weight = k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
 
                         if weight <> System.Int32.MaxValue then
-                            for h in 0 .. s.InHeight - 1 do
-                                if rows[u, h] >= 0 then
-                                    for w in 0 .. s.InWidth - 1 do
-                                        let j = columns[v, w]
-                                        let value = x[((n * s.InChannels + o / og * cg + c) * s.InHeight + h) * s.InWidth + w]
+                            for row in 0 .. height - 1 do
+                                let source = (sources + h + row * s.StrideHeight) * s.InWidth + w
+                                let target = (targets + i + row) * s.OutWidth + j
 
-                                        if j >= 0 && value <> System.Int32.MaxValue then
-                                            let at = ((n * s.OutChannels + o) * s.OutHeight + rows[u, h]) * s.OutWidth + j
-                                            grid[at] <- min grid[at] (value + weight)
+                                for at in 0 .. width - 1 do
+                                    let value = x[source + at * s.StrideWidth]
+
+                                    if value <> System.Int32.MaxValue then
+                                        grid[target + at] <- min grid[target + at] (value + weight)
 
     grid

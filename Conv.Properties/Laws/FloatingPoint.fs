@@ -96,9 +96,7 @@ let private nonfiniteKernel =
                 let y = select mask y
 
                 let right =
-                    select
-                        mask
-                        (Approx.exact (Values.ofArray (Operation.output s) (Oracle.correlate s x.Value.Data k.Value.Data)))
+                    select mask (Approx.exact (Values.ofArray (Operation.output s) (Oracle.correlate s x.Value.Data k.Value.Data)))
 
                 if isBilinear trial then
                     let isNot (a: Approx) =
