@@ -2,6 +2,7 @@
 module Conv.Properties.Conclusion
 
 open System.Collections.Generic
+open MathNet.Numerics.Distributions
 open Conv
 
 /// The deciding cases and distinct shapes from which a law with generated cases may be said to hold.
@@ -32,6 +33,10 @@ type Cell =
     member c.Elements = c.Results |> List.sumBy _.Elements
     member c.AgainstOracle = c.Results |> List.sumBy _.AgainstOracle
     member c.Failures = c.Results |> List.choose _.Failure
+
+/// What so many cases that held say of faults that a share of the generator's cases would show: with 95 % confidence the share is below
+/// this (Clopper & Pearson 1934: the 0.95 quantile of Beta(1, held)). 1 where nothing held.
+let escapeRate held = if held = 0 then 1.0 else Beta.InvCDF(1.0, float held, 0.95)
 
 let private mostFrequentReason (results: Run.Result list) =
     results

@@ -89,12 +89,19 @@ let private element (arithmetic: Arithmetic) traits (s: ConvShape) (x: Values) (
         |> Approx.channels (o / s.OutChannelsPerGroup * cg) cg
         |> Approx.window ((i - margin) * s.StrideHeight - s.PadTop, (j - margin) * s.StrideWidth - s.PadLeft) (1, 1) (height, width)
 
+    let whole = x.Data
     let x, k = patch.Value.Data, (Approx.exact k |> Approx.images o 1).Value.Data
     let centre = margin * cut.OutWidth + margin
 
-    let bound =
-        (Bound.ofCall Operation.Forward arithmetic traits cut x k [||]).At centre
-        + (Bound.ofOracle Operation.Forward cut x k [||]).At centre
+    let own =
+        match arithmetic with
+        // Its steps follow from the whole input.
+        | :? Quantized as q ->
+            (Reduced.ofQuantized q (Values.magnitude whole) cut x k [||])[centre]
+            * Roundoff.inflation
+        | _ -> (Bound.ofCall Operation.Forward arithmetic traits cut x k [||]).At centre
+
+    let bound = own + (Bound.ofOracle Operation.Forward cut x k [||]).At centre
 
     (Oracle.correlate cut x k)[centre], bound
 

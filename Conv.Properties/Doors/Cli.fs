@@ -209,7 +209,9 @@ let private listLaws () =
                 let tiers = law.Tiers |> List.map _.Name |> String.concat ", "
 
                 Terminal.line
-                    $"{law.Id.PadRight 18} {law.Clause.PadRight 11} {(Json.strength law).PadRight 6} {(Json.kind law).PadRight 13} {tiers.PadRight 14} {law.Statement}"
+                    $"{law.Id.PadRight 24} {law.Clause.PadRight 16} {(Json.strength law).PadRight 6} {(Json.kind law).PadRight 13} {tiers.PadRight 14} {law.Statement}"
+
+                Terminal.line $"    on {law.Domain}; detects {law.Detects}"
 
         0)
 

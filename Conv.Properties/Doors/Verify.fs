@@ -84,6 +84,7 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) fold
 
     if not quiet then
         Matrix.print chosen subjects cells
+        Matrix.coverage cells
 
     let failures =
         [

@@ -87,7 +87,7 @@ let ofCall operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x
                 let sum = sum + abs (bias at)
                 if finite m sum factor && safe then factor * sum else Double.PositiveInfinity)
         | :? Rounded as r when operation = Operation.Forward && not traits.FlushesSubnormals -> Reduced.ofRounded r s x k bias
-        | :? Quantized as q when operation = Operation.Forward -> Reduced.ofQuantized q s x k bias
+        | :? Quantized as q when operation = Operation.Forward -> Reduced.ofQuantized q (Values.magnitude x) s x k bias
         | _ -> Array.create (int (Operation.length operation s)) Double.PositiveInfinity
 
     let bound =

@@ -101,14 +101,14 @@ let private filters (s: ConvShape) (k: float[]) =
     let terms = int s.TermsPerOutput
     Array.init s.OutChannels (fun o -> Array.sub k (o * terms) terms)
 
-/// Lemma 15 (b): |ŷ − y| for each output.
-let ofQuantized (q: Quantized) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : float[] =
+/// Lemma 15 (b): |ŷ − y| for each output of a problem whose greatest |x| is given: X may be a part of what was quantised together.
+let ofQuantized (q: Quantized) magnitude (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : float[] =
     let n = float s.TermsPerOutput
 
     if n * limit q * limit q >= Math.ScaleB(1.0, 31) then
         Array.create (int s.OutputLength) Double.PositiveInfinity
     else
-        let hx = halfStep q (Values.magnitude x)
+        let hx = halfStep q magnitude
         let hk = filters s k |> Array.map (Values.magnitude >> halfStep q)
         let g = Roundoff.gamma (if bias.Length = 0 then 1L else 2L)
         let plane = max 1 (s.OutHeight * s.OutWidth)

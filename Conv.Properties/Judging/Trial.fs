@@ -13,6 +13,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     let calls = ResizeArray<Call>()
     let shape = case.Problem
     let mutable outside = false
+    let mutable workspace = 0L
 
     let tensor role dims =
         if planning then Values.blank dims else Fill.tensor case.Fill role dims
@@ -278,6 +279,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     member _.Placed(placement: Placement, s: ConvShape, x, k, b) =
         let run s (x: float32[]) k b =
             let struct (output, traces) = subject.Place placement s x k b
+            workspace <- max workspace traces.WorkspaceBytes
 
             if traces.Outside > 0 then
                 raise (SubjectFault(Breach $"It wrote {traces.Outside} floats outside of its output.", Call.none s))
@@ -288,6 +290,9 @@ type Trial(subject: Subject, case: Case, planning: bool) =
             output
 
         compute (case.Tier = Exact) Operation.Forward run s x k b
+
+    /// The most bytes of workspace that a placed call asked for.
+    member _.WorkspaceBytes = workspace
 
     /// As Conv, with input, kernel and bias in memory that is used again and again.
     member _.ConvAgain(s: ConvShape, x, k, b) =

@@ -37,6 +37,15 @@ let private laid (trial: Trial) (placements: (string * Placement) list) =
             |> named name "the plain call"
     ]
 
+/// As laid, where there is a workspace.
+let private laidWithWorkspace trial placements =
+    let equations = laid trial placements
+
+    if not trial.Planning && trial.WorkspaceBytes = 0L then
+        Judge.inapplicable "it takes no workspace"
+
+    equations
+
 let private inputsUntouched =
     Law.equations
         5
@@ -70,7 +79,7 @@ let private workspacePoison =
         (fun trial ->
             [ "NaN", nanf; "3e8", 3e8f ]
             |> List.map (fun (name, holds) -> $"a workspace full of {name}", { Placement.plain with WorkspaceHolds = holds })
-            |> laid trial)
+            |> laidWithWorkspace trial)
 
 let private guardZones =
     Law.equations
@@ -96,7 +105,7 @@ let private workspaceSize =
             Needs = [ Forward; Placed; Workspace ]
         }
         (fun trial ->
-            laid
+            laidWithWorkspace
                 trial
                 [
                     "a workspace of the advertised size",

@@ -63,4 +63,109 @@ let classes =
             "channels not a multiple of 4"
             (fun s -> s.InChannelsPerGroup % 4 <> 0 && s.OutChannelsPerGroup % 4 <> 0)
             [ "c=3 h=6 w=7 o=5 kh=3 kw=3"; "c=3 h=6 w=7 o=5 kh=1 kw=1" ]
+        conv
+            "stride > 1 with dilation > 1"
+            (fun s ->
+                (s.StrideHeight > 1 || s.StrideWidth > 1)
+                && (s.DilationHeight > 1 && s.KernelHeight > 1
+                    || s.DilationWidth > 1 && s.KernelWidth > 1))
+            [ "c=2 h=9 w=9 o=3 kh=3 kw=3 sh=2 dh=2" ]
+        conv
+            "groups > 1 with padding"
+            (fun s -> s.Groups > 1 && s.PadTop + s.PadLeft + s.PadBottom + s.PadRight > 0)
+            [ "c=4 h=6 w=7 o=6 kh=3 kw=3 g=2 pt=1"; "c=4 h=6 w=7 o=6 kh=1 kw=1 g=2 pt=1" ]
+        for remainder in 0..3 do
+            conv
+                $"input channels ≡ {remainder} mod 4"
+                (fun s -> s.InChannelsPerGroup % 4 = remainder)
+                [ $"c={4 + remainder} h=6 w=7 o=2 kh=3 kw=3"; $"c={4 + remainder} h=6 w=7 o=2 kh=1 kw=1" ]
+
+            conv
+                $"output channels ≡ {remainder} mod 4"
+                (fun s -> s.OutChannelsPerGroup % 4 = remainder)
+                [ $"c=2 h=6 w=7 o={4 + remainder} kh=3 kw=3"; $"c=2 h=6 w=7 o={4 + remainder} kh=1 kw=1" ]
+
+            conv
+                $"output columns ≡ {remainder} mod 4"
+                (fun s -> s.OutWidth % 4 = remainder)
+                [ $"c=2 h=6 w={6 + remainder} o=3 kh=3 kw=3"; $"c=2 h=6 w={4 + remainder} o=3 kh=1 kw=1" ]
     ]
+
+/// What a problem may have, of which every two should meet somewhere.
+let private options: (string * (ConvShape -> bool)) list =
+    [
+        "batch", (fun s -> s.Batch > 1)
+        "stride", (fun s -> s.StrideHeight > 1 || s.StrideWidth > 1)
+        "dilation",
+        (fun s ->
+            s.DilationHeight > 1 && s.KernelHeight > 1
+            || s.DilationWidth > 1 && s.KernelWidth > 1)
+        "padding", (fun s -> s.PadTop + s.PadLeft + s.PadBottom + s.PadRight > 0)
+        "uneven padding", (fun s -> s.PadTop <> s.PadBottom || s.PadLeft <> s.PadRight)
+        "windows wholly in the padding", (fun s -> s.PadTop >= s.KernelExtentHeight || s.PadLeft >= s.KernelExtentWidth)
+        "groups", (fun s -> s.Groups > 1)
+        "depthwise", (fun s -> s.Groups > 1 && s.InChannelsPerGroup = 1)
+        "one column or row of taps", (fun s -> s.KernelHeight = 1 || s.KernelWidth = 1)
+        "kernel larger than the image", (fun s -> s.KernelExtentHeight > s.InHeight || s.KernelExtentWidth > s.InWidth)
+        "stride beyond the kernel", (fun s -> s.StrideHeight > s.KernelExtentHeight || s.StrideWidth > s.KernelExtentWidth)
+        "unused rows or columns",
+        (fun s ->
+            (s.OutHeight - 1) * s.StrideHeight + s.KernelExtentHeight < s.InHeight + s.PadTop
+            || (s.OutWidth - 1) * s.StrideWidth + s.KernelExtentWidth < s.InWidth + s.PadLeft)
+        "a dimension beyond 64",
+        (fun s ->
+            [ s.Batch; s.InChannels; s.OutChannels; s.InHeight; s.InWidth ]
+            |> List.exists (fun size -> size > 64))
+    ]
+
+/// What a set of problems covered: pairs of options that met, of how many, those that did not; and remainders.
+type Summary =
+    {
+        Shapes: int
+        PairsHit: int
+        Pairs: int
+        PairsMissed: string list
+        /// Of output channels, input channels and output columns: the modulus, and how many remainders of all three were hit.
+        Remainders: (int * int) list
+    }
+
+/// Measures problems, each counted once.
+let summary (shapes: ConvShape seq) : Summary =
+    let shapes = shapes |> Seq.distinct |> Array.ofSeq
+    let names, predicates = List.unzip options
+    let names, predicates = Array.ofList names, Array.ofList predicates
+    let count = names.Length
+    let hit = Array2D.create count count false
+
+    for s in shapes do
+        let has = predicates |> Array.map (fun p -> p s)
+
+        for i in 0 .. count - 1 do
+            if has[i] then
+                for j in i + 1 .. count - 1 do
+                    if has[j] then
+                        hit[i, j] <- true
+
+    let pairs =
+        [
+            for i in 0 .. count - 1 do
+                for j in i + 1 .. count - 1 -> i, j
+        ]
+
+    let missed = pairs |> List.filter (fun (i, j) -> not hit[i, j])
+
+    let remainders modulus =
+        [
+            (fun (s: ConvShape) -> s.InChannelsPerGroup)
+            (fun s -> s.OutChannelsPerGroup)
+            (fun s -> s.OutWidth)
+        ]
+        |> List.sumBy (fun size -> shapes |> Seq.map (fun s -> size s % modulus) |> Seq.distinct |> Seq.length)
+
+    {
+        Shapes = shapes.Length
+        PairsHit = pairs.Length - missed.Length
+        Pairs = pairs.Length
+        PairsMissed = missed |> List.map (fun (i, j) -> $"{names[i]} with {names[j]}")
+        Remainders = [ for modulus in [ 4; 8; 16 ] -> modulus, remainders modulus ]
+    }

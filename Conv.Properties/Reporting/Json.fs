@@ -88,6 +88,10 @@ let private cell (w: Utf8JsonWriter) (cell: Conclusion.Cell) =
     w.WriteString("status", word)
     reason |> Option.iter (fun r -> w.WriteString("reason", r))
 
+    // Faults that a larger share of these cases would show have been excluded with 95 % confidence.
+    if cell.Held > 0 then
+        w.WriteNumber("escapeRateBelow", Math.Round(Conclusion.escapeRate cell.Held, 5))
+
     list w "tiers" cell.Results (fun r ->
         w.WriteString("tier", r.Tier.Name)
         w.WriteNumber("cases", r.Cases)
@@ -110,6 +114,19 @@ let private cell (w: Utf8JsonWriter) (cell: Conclusion.Cell) =
         w.WriteNumber("shrinks", f.Shrinks)
         strings w "figure" (Figure.lines cell.Law cell.Subject f))
 
+/// What the cases of some results covered.
+let private coverage (w: Utf8JsonWriter) (results: Run.Result seq) =
+    let summary = results |> Seq.collect _.Shapes |> Coverage.summary
+
+    within w "coverage" (fun () ->
+        w.WriteNumber("shapes", summary.Shapes)
+        w.WriteNumber("optionPairs", summary.Pairs)
+        w.WriteNumber("optionPairsHit", summary.PairsHit)
+        strings w "optionPairsMissed" summary.PairsMissed
+
+        for modulus, hit in summary.Remainders do
+            w.WriteString($"remaindersMod{modulus}", $"{hit} of {3 * modulus}"))
+
 /// Where and with what a report was made.
 let heading (options: Run.Options) (seconds: float) (w: Utf8JsonWriter) =
     w.WriteNumber("format", format)
@@ -129,6 +146,7 @@ let heading (options: Run.Options) (seconds: float) (w: Utf8JsonWriter) =
 
 /// The whole of a run of `verify`.
 let conformance options (laws: Law list) (judged: Matrix.Judged list) seconds (w: Utf8JsonWriter) =
+    let results = judged |> List.collect (fun (_, _, cells) -> cells |> List.collect _.Results)
     w.WriteStartObject()
     heading options seconds w
 
@@ -155,7 +173,9 @@ let conformance options (laws: Law list) (judged: Matrix.Judged list) seconds (w
         w.WriteString("domain", law.Domain)
         w.WriteString("statement", law.Statement)
         w.WriteString("source", law.Source)
-        w.WriteString("detects", law.Detects))
+        w.WriteString("detects", law.Detects)
+        coverage w (results |> List.filter (fun r -> r.Law.Id = law.Id)))
 
+    coverage w results
     list w "results" (judged |> List.collect (fun (_, _, cells) -> cells)) (cell w)
     w.WriteEndObject()

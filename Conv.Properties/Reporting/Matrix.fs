@@ -55,9 +55,9 @@ let print (laws: Law list) (subjects: Subject list) (cells: Conclusion.Cell list
     List.iter
         (add true)
         (if wide then
-             [ "cases"; "discards"; "comparisons"; "worst\nerror/bound" ]
+             [ "cases"; "discards"; "comparisons"; "worst\nerror/bound"; "escape\nbelow %" ]
          else
-             [ "cases"; "disc."; "compared"; "e/bound" ])
+             [ "cases"; "disc."; "compared"; "e/bound"; "esc. %" ])
 
     for law in laws do
         let row = cells |> List.filter (fun c -> c.Law.Id = law.Id)
@@ -75,6 +75,12 @@ let print (laws: Law list) (subjects: Subject list) (cells: Conclusion.Cell list
                  ratio (results |> List.map _.Ratio |> List.max)
              else
                  "exact")
+            // The weakest of the subjects on which the law holds.
+            (match row |> List.filter (fun c -> c.Status = Conclusion.Held && not law.Fixed) with
+             | [] -> ""
+             | held ->
+                 let rate = held |> List.map _.Held |> List.min |> Conclusion.escapeRate
+                 (100.0 * rate).ToString("0.0", CultureInfo.InvariantCulture))
         |]
         |> table.AddRow
         |> ignore<Table>
@@ -86,6 +92,19 @@ let print (laws: Law list) (subjects: Subject list) (cells: Conclusion.Cell list
             Terminal.line $"  {at + 1}  {subject.Name}"
 
     Terminal.line $"  {legend}"
+
+/// What the statistics of the matrix mean, and what the cases covered.
+let coverage (cells: Conclusion.Cell list) =
+    let summary = cells |> Seq.collect _.Results |> Seq.collect _.Shapes |> Coverage.summary
+
+    if summary.Shapes > 0 then
+        let remainders =
+            String.Join(", ", [ for modulus, hit in summary.Remainders -> $"{hit} of {3 * modulus} mod {modulus}" ])
+
+        Terminal.line $"  escape: with 95 %% confidence, the share of such cases that a fault which got through would show is below this"
+
+        Terminal.line
+            $"  covered: {count (int64 summary.Shapes)} shapes; {summary.PairsHit} of {summary.Pairs} pairs of options; remainders of channels and columns {remainders}"
 
 /// A subject with its verdict and its cells.
 type Judged = Subject * Conclusion.Verdict * Conclusion.Cell list
@@ -114,8 +133,14 @@ let verdicts (judged: Judged list) =
         let colour, word, why =
             match verdict with
             | Conclusion.Conforms ->
-                let rest = if held.Length = cells.Length then "" else ", the others say nothing about it"
-                "green", "conforms", $"{held.Length} of {cells.Length} laws hold{rest}{warned}"
+                let others word status =
+                    match ids status with
+                    | [] -> ""
+                    | some -> $", {some.Length} {word}"
+
+                let unsupported = others "unsupported" (fun c -> c.Status = Conclusion.Refused)
+                let inapplicable = others "not applicable" (fun c -> c.Status.IsInapplicable)
+                "green", "conforms", $"{held.Length} of {cells.Length} laws hold{inapplicable}{unsupported}{warned}"
             | Conclusion.Violates -> "red", "violates", String.Join(", ", ids (fun c -> c.Status = Conclusion.Broken))
             | Conclusion.Silent -> "grey", "silent", "no selected law can be satisfied by a shape that it supports"
             | Conclusion.Unsettled reasons -> "yellow", "undecided", String.Join("; ", reasons)
