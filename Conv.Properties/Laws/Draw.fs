@@ -194,7 +194,7 @@ module Draw =
 
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
     let cases id project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier geometry : Gen<Case> =
-        let subject = Subject.forward "" profile (fun _ _ _ _ -> [||])
+        let subject = Subject.ofProfile profile
         let growth: Trial -> float = growth
 
         let rec attempt left =

@@ -210,6 +210,7 @@ module Contract =
                 output
 
         { Subject.forward convolution.Name profile (fun shape x k b -> prepare shape k b x) with
+            Profile = profile
             Prepare = prepare
             Operate = operate convolution
             Place = place (runContract convolution)
@@ -234,11 +235,12 @@ module Contract =
 
             0L
 
-        let profile = { profile with Capabilities = profile.Capabilities.Add Placed }
+        let profile = { profile with Capabilities = set [ Forward; Placed ] }
 
         { Subject.forward name profile (fun shape x k b ->
               let output = Array.create (int shape.OutputLength) Single.NaN
               run.Invoke(shape, ReadOnlySpan x, ReadOnlySpan k, ReadOnlySpan b, Span output)
               output) with
+            Profile = profile
             Place = place onMemory
         }

@@ -138,9 +138,12 @@ module Subject =
             Product = fun _ _ _ _ _ _ _ _ _ _ -> lacks "matrix product"
         }
 
+    /// A profile alone: to draw cases for, not to be called.
+    let ofProfile (profile: Profile) = nothing "" profile
+
     /// A subject from its forward pass alone.
     let forward name (profile: Profile) run =
-        { nothing name { profile with Capabilities = profile.Capabilities.Add Forward } with
+        { nothing name { profile with Capabilities = Set.singleton Forward } with
             Forward = run
             Prepare = fun shape k b x -> run shape x k b
         }

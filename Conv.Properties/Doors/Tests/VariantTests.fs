@@ -36,8 +36,25 @@ let ``a variant passes every law`` (name: string) =
         |> List.map _.Law.Id
         |> List.distinct
 
-    Assert.True(decided.Length >= results.Length - 10)
-    Assert.True(Set.isSubset (set silent) (set [ "POINTWISE-MATMUL"; "TRAILING-UNUSED"; "MONOTONE"; "POLYPHASE"; "FIGURE" ]))
+    Assert.True(decided.Length >= results.Length - 18)
+
+    let mayBeSilent =
+        set
+            [
+                "POINTWISE-MATMUL"
+                "TRAILING-UNUSED"
+                "MONOTONE"
+                "POLYPHASE"
+                "FIGURE"
+                "NAN-LOCAL"
+                "INFINITY"
+                "PRECISION-INPUT"
+                "PRECISION-SUM"
+                "SUBNORMAL"
+                "ORDER-INFERENCE"
+            ]
+
+    Assert.Subset(mayBeSilent, set silent)
 
 [<Theory>]
 [<InlineData("variant:reversed", "loop")>]
