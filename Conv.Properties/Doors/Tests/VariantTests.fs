@@ -54,7 +54,7 @@ let ``a variant passes every law`` (name: string) =
                 "ORDER-INFERENCE"
             ]
 
-    Assert.Subset(mayBeSilent, set silent)
+    Assert.Empty(set silent - mayBeSilent)
 
 [<Theory>]
 [<InlineData("variant:reversed", "loop")>]
