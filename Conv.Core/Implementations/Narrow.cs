@@ -80,13 +80,25 @@ public sealed class Narrow : IConvolution
     {
         protected override void Compute(ReadOnlySpan<float> input, Span<float> output, Span<float> workspace)
         {
-            Term[] sums = new Term[output.Length];
-            Loop.Convolve<Term>(Shape, Operands(input, arithmetic), kernel, bias, sums);
-            for (int at = 0; at < sums.Length; at++)
+            if (arithmetic.Accumulator == FloatFormat.Binary32)
             {
-                output[at] = arithmetic.Output.Round(sums[at].Value);
+                // Rounding a float32 to float32 changes nothing.
+                Loop.Convolve<float>(Shape, Values(Operands(input, arithmetic)), Values(kernel), Values(bias), output);
+            }
+            else
+            {
+                Term[] sums = new Term[output.Length];
+                Loop.Convolve<Term>(Shape, Operands(input, arithmetic), kernel, bias, sums);
+                Values(sums).CopyTo(output);
+            }
+
+            foreach (ref float result in output)
+            {
+                result = arithmetic.Output.Round(result);
             }
         }
+
+        private static float[] Values(Term[] terms) => Array.ConvertAll(terms, term => term.Value);
     }
 
     // A number that knows to what its sums and products are rounded. Only the zero that a sum begins with knows no format: it takes the
