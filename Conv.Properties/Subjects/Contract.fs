@@ -1,6 +1,7 @@
 namespace Conv.Properties
 
 open System
+open System.Buffers
 open Conv
 
 /// A convolution as a method: writes every element of the output.
@@ -139,9 +140,22 @@ module Contract =
             let workspace = Array.zeroCreate<byte>(length "workspace" prepared.WorkspaceBytes)
             prepared.Run(ReadOnlySpan(zeros "input" shape.InputLength), Span output, Span workspace))
 
+    let private filled length value =
+        let array = GC.AllocateUninitializedArray length
+        Array.Fill(array, value)
+        array
+
+    /// One call with a workspace of bytes 0xFF.
+    let private runIn (prepared: IPreparedConvolution) (x: float32[]) (output: float32[]) =
+        let bytes = int prepared.WorkspaceBytes
+        let workspace = ArrayPool<byte>.Shared.Rent bytes
+        Array.Fill(workspace, 0xFFuy, 0, bytes)
+        prepared.Run(ReadOnlySpan x, Span output, Span(workspace, 0, bytes))
+        ArrayPool<byte>.Shared.Return workspace
+
     /// The optional contracts that an object implements, as operations.
     let private operate (convolution: obj) operation (s: ConvShape) (a: float32[]) (k: float32[]) (b: float32[]) =
-        let result = Array.create (int (Operation.length operation s)) Single.NaN
+        let result = filled (int (Operation.length operation s)) Single.NaN
 
         match operation, convolution with
         | Operation.BackwardInput, (:? IGradients as g) -> g.BackwardInput(s, ReadOnlySpan a, ReadOnlySpan k, Span result)
@@ -153,7 +167,7 @@ module Contract =
             let o = s.OutChannels
             let part at = ReadOnlyMemory(b, at * o, o)
             let prepared = f.PrepareFused(s, ReadOnlySpan k, part(0).Span, Epilogue(part 1, part 2, rectifies))
-            prepared.Run(ReadOnlySpan a, Span result, Span(Array.create (int prepared.WorkspaceBytes) 0xFFuy))
+            runIn prepared a result
         | _ -> raise (NotSupportedException $"There is no contract for {Operation.title operation}.")
 
         result
@@ -204,9 +218,8 @@ module Contract =
             let prepared = convolution.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
 
             fun (x: float32[]) ->
-                let output = Array.create (int shape.OutputLength) Single.NaN
-                let workspace = Array.create (int prepared.WorkspaceBytes) 0xFFuy
-                prepared.Run(ReadOnlySpan x, Span output, Span workspace)
+                let output = filled (int shape.OutputLength) Single.NaN
+                runIn prepared x output
                 output
 
         { Subject.forward convolution.Name profile (fun shape x k b -> prepare shape k b x) with
@@ -238,7 +251,7 @@ module Contract =
         let profile = { profile with Capabilities = set [ Forward; Placed ] }
 
         { Subject.forward name profile (fun shape x k b ->
-              let output = Array.create (int shape.OutputLength) Single.NaN
+              let output = filled (int shape.OutputLength) Single.NaN
               run.Invoke(shape, ReadOnlySpan x, ReadOnlySpan k, ReadOnlySpan b, Span output)
               output) with
             Profile = profile
