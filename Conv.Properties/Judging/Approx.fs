@@ -82,6 +82,9 @@ module Approx =
                 Error = Error.map take a.Error
             }
 
+    /// All zeros.
+    let zeros dims = exact (Values.blank dims)
+
     /// Values without errors: for what a law builds from numbers of its own.
     let init dims element = exact (Values.init dims element)
 

@@ -68,12 +68,16 @@ let ofCall operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x
             let factor = gamma m
             let safe = scalesSafely operation s x k bias
 
-            absoluteSum operation s x k bias
-            |> Array.map (fun sum ->
+            let sums = absoluteSum operation s x k bias
+
+            sums
+            |> Values.update (fun sum ->
                 if safe && finite m sum factor then
                     factor * sum + underflow
                 else
                     Double.PositiveInfinity)
+
+            sums
         | :? Bilinear as algorithm when operation = Operation.Forward ->
             let program = BilinearProgram.Of algorithm
             let m = int64 (program.Roundings s.InChannelsPerGroup) + 2L * withBias
@@ -82,10 +86,13 @@ let ofCall operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x
             // Lemma 4 is used without its underflow term, and there is none for flushing: such operands are left undecided.
             let safe = program.IsInRange(s, x, k) && not traits.FlushesSubnormals
 
-            program.Absolute(s, x, k)
-            |> Array.mapi (fun at sum ->
-                let sum = sum + abs (bias at)
-                if finite m sum factor && safe then factor * sum else Double.PositiveInfinity)
+            let sums = program.Absolute(s, x, k)
+
+            for at in 0 .. sums.Length - 1 do
+                let sum = sums[at] + abs (bias at)
+                sums[at] <- if finite m sum factor && safe then factor * sum else Double.PositiveInfinity
+
+            sums
         | :? Rounded as r when operation = Operation.Forward && not traits.FlushesSubnormals -> Reduced.ofRounded r s x k bias
         | :? Quantized as q when operation = Operation.Forward -> Reduced.ofQuantized q (Values.magnitude x) s x k bias
         | _ -> Array.create (int (Operation.length operation s)) Double.PositiveInfinity
@@ -96,9 +103,8 @@ let ofCall operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (x
         | (:? AnyOrder), Operation.Fused _ -> Array.map (fun _ -> Double.PositiveInfinity) bound
         | _ -> Array.map2 (+) bound (flushed operation s x k)
 
-    bound |> Array.map (fun b -> b * inflation) |> Each
-
-let private lowestBits (data: float[]) = data |> Array.map (fun value -> Values.grid [| value |])
+    bound |> Values.update (fun b -> b * inflation)
+    Each bound
 
 /// The grid of a sum from those of its parts; of a product from its factors'.
 let private sumGrid (grids: int list) = List.min grids
@@ -139,16 +145,20 @@ let isExactSum bits lowest greatest operation (s: ConvShape) (x: float[]) (k: fl
 
         match operation with
         | Operation.Forward ->
-            let products = Oracle.productGrid s (lowestBits x) (lowestBits k)
+            let products = Oracle.productGrid s (Array.map Values.lowestBit x) (Array.map Values.lowestBit k)
+
             let bias = biasOf s bias
+            let mutable fits = true
 
-            sums
-            |> Array.mapi (fun at sum ->
-                let grid = min products[at] (Values.grid [| bias at |])
+            for at in 0 .. sums.Length - 1 do
+                let grid, sum = min products[at] (Values.lowestBit (bias at)), sums[at]
 
-                grid = Int32.MaxValue
-                || grid >= lowest && sum <= limit * Math.ScaleB(1.0, grid) && sum <= greatest)
-            |> Array.forall id
+                fits <-
+                    fits
+                    && (grid = Int32.MaxValue
+                        || grid >= lowest && sum <= limit * Math.ScaleB(1.0, grid) && sum <= greatest)
+
+            fits
         | Operation.Fused _ -> false
         | _ ->
             grid >= lowest
@@ -186,4 +196,6 @@ let ofOracle operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) 
     else
         // Three roundings more where the result is fused.
         let factor = gammaDouble (Operation.terms operation s + 3L) * inflation
-        absoluteSum operation s x k bias |> Array.map ((*) factor) |> Each
+        let sums = absoluteSum operation s x k bias
+        sums |> Values.update (fun sum -> factor * sum)
+        Each sums

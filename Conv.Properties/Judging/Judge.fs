@@ -23,12 +23,13 @@ let private hold (equation: Equation) =
     if left.Value.Length <> right.Value.Length then
         invalidOp $"A law compared {left.Value.Length} elements with {right.Value.Length}."
 
+    let lefts, rights = left.Value.Data, right.Value.Data
     let mutable ratio = 0.0
     let mutable infinite = false
     let wrong = ResizeArray()
 
-    for at in 0 .. left.Value.Length - 1 do
-        let l, r = left.Value.Data[at], right.Value.Data[at]
+    for at in 0 .. lefts.Length - 1 do
+        let l, r = lefts[at], rights[at]
 
         match equation.Relation with
         | Identical ->

@@ -149,7 +149,14 @@ let complete operation (s: ConvShape) (first: float[]) (second: float[]) (bias: 
             let affine = bias[o + channel at] * (sum + bias[channel at]) + bias[2 * o + channel at]
             if rectifies && affine < 0.0 then 0.0 else affine)
     | _ when bias.Length = 0 -> sums
-    | _ -> sums |> Array.mapi (fun at sum -> sum + bias[channel at])
+    | _ ->
+        for first in 0..plane .. sums.Length - 1 do
+            let bias = bias[channel first]
+
+            for at in first .. first + plane - 1 do
+                sums[at] <- sums[at] + bias
+
+        sums
 
 /// The smallest exponent e such that every product of an output lies in 2^e·ℤ, for each output; Int32.MaxValue where all products are
 /// zero. The operands are given as the exponents of their lowest set bits (Int32.MaxValue for zero).

@@ -30,10 +30,12 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     /// To float32, charging what rounding loses.
     let toSingle (a: Approx) =
         let values = a.Value.Data
-        let single = Array.map float32 values
+        let single = Array.zeroCreate<float32> values.Length
         let mutable exact = true
 
         for at in 0 .. values.Length - 1 do
+            single[at] <- float32 values[at]
+
             if float single[at] <> values[at] && not (Double.IsNaN values[at]) then
                 exact <- false
 
@@ -48,7 +50,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
             single, rounded, Each(Array.init values.Length lost)
 
-    let finite (data: float[]) = Array.forall Double.IsFinite data
+    let finite (data: float[]) = Double.IsFinite(Values.magnitude data)
 
     /// The subject's own error and what its operands' errors become: docs/bounds.md, lemma 6.
     let carried operation (s: ConvShape) (x: float[]) (ex: Error) (k: float[]) (ek: Error) (eb: Error) (own: Error) =

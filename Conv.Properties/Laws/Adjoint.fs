@@ -94,7 +94,7 @@ let private adjointBias =
         (backward "ADJ-3" gradients "the gradient of the bias summed over the wrong axes, or over the first image alone")
         (fun trial ->
             let s, b, dy = trial.Shape, trial.B, trial.Gradient
-            let zeros dims = Approx.init dims (fun _ _ _ _ -> 0.0)
+            let zeros dims = Approx.zeros dims
 
             trial.Inner(b, trial.BackwardBias(s, dy))
             =~= trial.Inner(trial.Conv(s, zeros (Operation.input s), zeros (Operation.kernel s), b), dy)

@@ -18,7 +18,7 @@ let private biasAlone (trial: Trial) (b: Approx) =
         Approx.exact (Values.withData (Array.map through b.Value.Data) b.Value)
     | _ -> b
 
-let private zeros (a: Approx) = Approx.init (Approx.dims a) (fun _ _ _ _ -> 0.0)
+let private zeros (a: Approx) = Approx.zeros (Approx.dims a)
 
 let private biasTerms detects =
     { Law.terms "DEF-4" "the definition with X = 0 or K = 0" detects with
@@ -242,7 +242,7 @@ let private tapSum =
                             | _ -> ()
                 ]
 
-            let zero = Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun _ _ _ _ -> 0.0)
+            let zero = Approx.zeros (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth)
 
             trial.Conv(s, x, k) =~= List.fold (+) zero taps
             |> named "conv(X, K)" "Σ of 1×1 convolutions")

@@ -466,7 +466,7 @@ let private polyphase =
         }
         (fun trial ->
             let s, x, k = trial.Shape, trial.X, trial.K
-            let zero = Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun _ _ _ _ -> 0.0)
+            let zero = Approx.zeros (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth)
 
             let phases =
                 [

@@ -202,11 +202,14 @@ let private shapeCount =
 /// Whole-number weights of a position along one axis: no two neighbours alike, so that a permutation shows.
 let positionWeight i = float (1 + (i * 7 + i / 3 * 5) % 29)
 
+let private positionWeights (s: ConvShape) = Array.init s.OutHeight positionWeight, Array.init s.OutWidth positionWeight
+
 /// Σ_{i,j} a_i·b_j·Y[n,o,i,j] of the definition, pushed through to the input: Σ_{c,u,v} K[o,c,u,v]·(Σ_{i,j} a_i·b_j·X[n,c,i·s+u·d−p,…]).
 /// The inner sums are shared by all output channels.
 let checksums (s: ConvShape) (x: float[]) (k: float[]) =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
     let taps = s.KernelHeight * s.KernelWidth
+    let rows, columns = positionWeights s
     let inner = Array.zeroCreate (s.Batch * s.InChannels * taps)
 
     for plane in 0 .. s.Batch * s.InChannels - 1 do
@@ -224,9 +227,9 @@ let checksums (s: ConvShape) (x: float[]) (k: float[]) =
                             let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
 
                             if w >= 0 && w < s.InWidth then
-                                row <- row + positionWeight j * x[(plane * s.InHeight + h) * s.InWidth + w]
+                                row <- row + columns[j] * x[(plane * s.InHeight + h) * s.InWidth + w]
 
-                        sum <- sum + positionWeight i * row
+                        sum <- sum + rows[i] * row
 
                 inner[plane * taps + u * s.KernelWidth + v] <- sum
 
@@ -243,6 +246,7 @@ let checksums (s: ConvShape) (x: float[]) (k: float[]) =
 /// The same sums of an output.
 let checksumsOf (s: ConvShape) (y: float[]) =
     let plane = s.OutHeight * s.OutWidth
+    let rows, columns = positionWeights s
 
     Array.init (s.Batch * s.OutChannels) (fun at ->
         let mutable sum = 0.0
@@ -251,9 +255,9 @@ let checksumsOf (s: ConvShape) (y: float[]) =
             let mutable row = 0.0
 
             for j in 0 .. s.OutWidth - 1 do
-                row <- row + positionWeight j * y[at * plane + i * s.OutWidth + j]
+                row <- row + columns[j] * y[at * plane + i * s.OutWidth + j]
 
-            sum <- sum + positionWeight i * row
+            sum <- sum + rows[i] * row
 
         sum)
 

@@ -446,7 +446,7 @@ let private emptyBackward =
         }
         (fun trial ->
             let s = trial.Shape
-            let zeros dims = Approx.init dims (fun _ _ _ _ -> 0.0)
+            let zeros dims = Approx.zeros dims
 
             [
                 trial.BackwardKernel(s, trial.X, trial.Gradient) =~= zeros (Operation.kernel s)

@@ -4,6 +4,7 @@ module Conv.Properties.Specification
 open System
 open System.Numerics
 open FsCheck.FSharp
+open MathNet.Numerics
 open MathNet.Numerics.LinearAlgebra
 open Conv
 
@@ -173,18 +174,22 @@ let private pointwiseMatmul =
             let plane = s.OutHeight * s.OutWidth
             let product = Values.zeros (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth)
 
-            for n in 0 .. s.Batch - 1 do
-                for g in 0 .. s.Groups - 1 do
-                    let weights = Matrix<float>.Build.Dense(og, cg, fun o c -> k.Value[g * og + o, c, 0, 0])
+            if not trial.Planning then
+                // The run has threads of its own, and these products are small.
+                Control.UseSingleThread()
 
-                    let columns =
-                        Matrix<float>.Build.Dense(cg, plane, fun c p -> pixels.Value.Data[(n * s.InChannels + g * cg + c) * plane + p])
+                for n in 0 .. s.Batch - 1 do
+                    for g in 0 .. s.Groups - 1 do
+                        let weights = Matrix<float>.Build.Dense(og, cg, fun o c -> k.Value[g * og + o, c, 0, 0])
 
-                    let result = weights * columns
+                        let columns =
+                            Matrix<float>.Build.Dense(cg, plane, fun c p -> pixels.Value.Data[(n * s.InChannels + g * cg + c) * plane + p])
 
-                    for o in 0 .. og - 1 do
-                        for p in 0 .. plane - 1 do
-                            product.Data[(n * s.OutChannels + g * og + o) * plane + p] <- result[o, p]
+                        let result = weights * columns
+
+                        for o in 0 .. og - 1 do
+                            for p in 0 .. plane - 1 do
+                                product.Data[(n * s.OutChannels + g * og + o) * plane + p] <- result[o, p]
 
             y
             =~= {
@@ -280,7 +285,7 @@ let private parameterCount =
             let s, x = trial.Shape, trial.X
             let unit = trial.KernelUnit
             let kernelDims = s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth
-            let noBias = Approx.init (s.OutChannels, 1, 1, 1) (fun _ _ _ _ -> 0.0)
+            let noBias = Approx.zeros (s.OutChannels, 1, 1, 1)
 
             let responses (conv: Approx -> Approx -> Approx) =
                 [|
@@ -289,9 +294,7 @@ let private parameterCount =
                         k.Data[p] <- unit
                         conv (Approx.exact k) noBias
                     for o in 0 .. s.OutChannels - 1 do
-                        conv
-                            (Approx.init kernelDims (fun _ _ _ _ -> 0.0))
-                            (Approx.init (s.OutChannels, 1, 1, 1) (fun i _ _ _ -> if i = o then 1.0 else 0.0))
+                        conv (Approx.zeros kernelDims) (Approx.init (s.OutChannels, 1, 1, 1) (fun i _ _ _ -> if i = o then 1.0 else 0.0))
                 |]
 
             let expected = responses (fun k b -> trial.Oracle(s, x, k, b))

@@ -61,51 +61,61 @@ module Fill =
 
     let private powerOfTwo (exponent: int) = Math.ScaleB(1.0, exponent)
 
-    let private integer (hash: uint64) (most: int) = float (int64 (hash % uint64 (2 * most + 1)) - int64 most)
+    /// A whole number from −most to most, times the unit.
+    let private whole (most: int) unit =
+        let count = uint64 (2 * most + 1)
+        fun (hash: uint64) -> float (int64 (hash % count) - int64 most) * unit
 
-    let private draw kind (role: Role) (hash: uint64) (i1: int) =
+    /// The number that a hash stands for.
+    let private draw kind (role: Role) : uint64 -> float =
         match kind with
         | Lattice l ->
             match role with
-            | Role.Bias -> integer hash l.BiasMax * powerOfTwo (l.InputExponent + l.KernelExponent)
+            | Role.Bias -> whole l.BiasMax (powerOfTwo (l.InputExponent + l.KernelExponent))
             | Role.Kernel
-            | Role.Kernel2 -> integer hash l.KernelMax * float l.KernelStep * powerOfTwo l.KernelExponent
-            | Role.Gradient -> integer hash l.KernelMax * powerOfTwo l.InputExponent
-            | _ ->
-                if i1 % l.LiveEvery = 0 then
-                    integer hash l.InputMax * powerOfTwo l.InputExponent
-                else
-                    0.0
-        | Uniform -> float (hash >>> 40) / 8388608.0 - 1.0
+            | Role.Kernel2 -> whole l.KernelMax (float l.KernelStep * powerOfTwo l.KernelExponent)
+            | Role.Gradient -> whole l.KernelMax (powerOfTwo l.InputExponent)
+            | _ -> whole l.InputMax (powerOfTwo l.InputExponent)
+        | Uniform -> fun hash -> float (hash >>> 40) / 8388608.0 - 1.0
         | Wide ->
-            let size = (1.0 + float (hash >>> 41) / 8388608.0) * powerOfTwo (int (hash % 40UL) - 20)
-            if hash &&& 0x10000UL = 0UL then size else -size
-        | Positive -> float ((hash >>> 41) ||| 1UL) / 8388608.0
-        | FewBits -> float (int64 (hash >>> 56) - 128L)
-        | Significands bits -> 1.0 + float (hash >>> (65 - bits)) * powerOfTwo (1 - bits)
+            fun hash ->
+                let size = (1.0 + float (hash >>> 41) / 8388608.0) * powerOfTwo (int (hash % 40UL) - 20)
+                if hash &&& 0x10000UL = 0UL then size else -size
+        | Positive -> fun hash -> float ((hash >>> 41) ||| 1UL) / 8388608.0
+        | FewBits -> fun hash -> float (int64 (hash >>> 56) - 128L)
+        | Significands bits ->
+            let unit = powerOfTwo (1 - bits)
+            fun hash -> 1.0 + float (hash >>> (65 - bits)) * unit
+
+    /// Whether a channel is drawn at all.
+    let private isLive kind (role: Role) i1 =
+        match kind, role with
+        | Lattice l, (Role.Input | Role.Input2) -> i1 % l.LiveEvery = 0
+        | _ -> true
 
     /// The tensor of a role, in the given dimensions. A listed element outside them is dropped.
     let tensor fill (role: Role) (d0, d1, d2, d3) =
         match fill with
         | Drawn(kind, seed) ->
             let start = mix (seed + uint64 role * 0x9E3779B97F4A7C15UL)
-            let result = Values.zeros (d0, d1, d2, d3)
-            let mutable at = 0
+            let data = Array.zeroCreate (d0 * d1 * d2 * d3)
+            let draw = draw kind role
 
             for i0 in 0 .. d0 - 1 do
                 let h0 = mix (start + uint64 (i0 + 1))
 
                 for i1 in 0 .. d1 - 1 do
-                    let h1 = mix (h0 + uint64 (i1 + 1))
+                    if isLive kind role i1 then
+                        let h1 = mix (h0 + uint64 (i1 + 1))
 
-                    for i2 in 0 .. d2 - 1 do
-                        let h2 = h1 + uint64 (i2 + 1) * 0x9E3779B97F4A7C15UL
+                        for i2 in 0 .. d2 - 1 do
+                            let h2 = h1 + uint64 (i2 + 1) * 0x9E3779B97F4A7C15UL
+                            let row = ((i0 * d1 + i1) * d2 + i2) * d3
 
-                        for i3 in 0 .. d3 - 1 do
-                            result.Data[at] <- draw kind role (mix (h2 + uint64 (i3 + 1) * 0xD1B54A32D192ED03UL)) i1
-                            at <- at + 1
+                            for i3 in 0 .. d3 - 1 do
+                                data[row + i3] <- draw (mix (h2 + uint64 (i3 + 1) * 0xD1B54A32D192ED03UL))
 
-            result
+            Values.ofArray (d0, d1, d2, d3) data
         | Explicit elements ->
             let result = Values.zeros (d0, d1, d2, d3)
 

@@ -111,22 +111,30 @@ module Values =
             target[at + i] <- target[at + i] + factor * source[from + i]
             i <- i + 1
 
+    /// data[i] ← f(data[i]).
+    let inline update ([<InlineIfLambda>] f: float -> float) (data: float[]) =
+        for at in 0 .. data.Length - 1 do
+            data[at] <- f data[at]
+
+    /// The exponent of the lowest bit that is set; Int32.MaxValue for zero.
+    let lowestBit (value: float) =
+        let bits = BitConverter.DoubleToInt64Bits value
+        let fraction = bits &&& 0xFFFFFFFFFFFFFL
+        let biased = int (bits >>> 52) &&& 0x7FF
+
+        if biased > 0 then
+            biased - 1075 + BitOperations.TrailingZeroCount(fraction ||| 0x10000000000000L)
+        elif fraction = 0L then
+            Int32.MaxValue
+        else
+            BitOperations.TrailingZeroCount fraction - 1074
+
     /// The exponent e of the finest grid 2^e·ℤ that holds every number; Int32.MaxValue when all are zero.
     let grid (data: float[]) =
         let mutable exponent = Int32.MaxValue
 
         for value in data do
-            if value <> 0.0 then
-                let bits = BitConverter.DoubleToInt64Bits value
-                let mantissa = bits &&& 0xFFFFFFFFFFFFFL
-                let biased = int (bits >>> 52) &&& 0x7FF
-
-                let lowest =
-                    if biased = 0 then Int64.TrailingZeroCount mantissa |> int |> (+) -1074
-                    elif mantissa = 0L then biased - 1023
-                    else biased - 1075 + int (Int64.TrailingZeroCount mantissa)
-
-                exponent <- min exponent lowest
+            exponent <- min exponent (lowestBit value)
 
         exponent
 
