@@ -19,7 +19,8 @@ type Piece =
     }
 
 module Piece =
-    let private make subject library reference cls id fault caughtBy =
+    /// A piece from a subject that takes its name.
+    let make subject library reference cls id fault caughtBy =
         {
             Id = id
             Library = library
@@ -33,6 +34,26 @@ module Piece =
     /// A piece from the organs of the textbook convolution.
     let ofOrgans cls id library reference fault caughtBy organs =
         make (fun name -> Textbook.subject name organs) library reference cls id fault caughtBy
+
+    /// A piece from the organs of the other operators.
+    let ofOperators cls id library reference fault caughtBy organs =
+        make (fun name -> TextbookAdjoint.subject name organs) library reference cls id fault caughtBy
+
+    /// A piece from the organs that work on memory of the caller's.
+    let ofMemory cls id library reference fault caughtBy organs =
+        make (fun name -> TextbookMemory.subject name organs) library reference cls id fault caughtBy
+
+    /// The same, where the organs leave their tensors.
+    let ofOverrun cls id library reference fault caughtBy organs =
+        make (fun name -> TextbookMemory.subjectWithRoom name organs) library reference cls id fault caughtBy
+
+    /// A piece from SAME padding, transposed sizes or checks.
+    let ofGeometry cls id library reference fault caughtBy organs =
+        make (fun name -> TextbookGeometry.subject name organs) library reference cls id fault caughtBy
+
+    /// A piece from a matrix product.
+    let ofProduct cls id library reference fault caughtBy organs =
+        make (fun name -> TextbookGeometry.product name organs) library reference cls id fault caughtBy
 
     /// A slip that many have made and nobody in particular.
     let slip cls id number fault caughtBy organs = ofOrgans cls id "textbook slip" $"simple fault {number}" fault caughtBy organs

@@ -1,7 +1,18 @@
 /// The museum: convolutions that were wrong, to hold the laws to what they say they detect. Adding a piece: one value in one list.
 module Conv.Properties.Museum
 
-let all: Piece list = WindowPieces.all @ ChannelPieces.all @ AlgorithmPieces.all @ NumberPieces.all
+let all: Piece list =
+    WindowPieces.all
+    @ ChannelPieces.all
+    @ AlgorithmPieces.all
+    @ NumberPieces.all
+    @ GradientPieces.all
+    @ OperatorPieces.all
+    @ MemoryPieces.all
+    @ ThreadPieces.all
+    @ StatePieces.all
+    @ SpecialPieces.all
+    @ EdgePieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with

@@ -72,6 +72,48 @@ module Numbers =
     [<Theory; MemberData(nameof pieces)>]
     let ``is caught, shrunk and replayed`` (piece: string) = caught piece
 
+module Gradients =
+    let pieces () = named GradientPieces.all
+
+    [<Theory; MemberData(nameof pieces)>]
+    let ``is caught, shrunk and replayed`` (piece: string) = caught piece
+
+module Operators =
+    let pieces () = named OperatorPieces.all
+
+    [<Theory; MemberData(nameof pieces)>]
+    let ``is caught, shrunk and replayed`` (piece: string) = caught piece
+
+module Memory =
+    let pieces () = named MemoryPieces.all
+
+    [<Theory; MemberData(nameof pieces)>]
+    let ``is caught, shrunk and replayed`` (piece: string) = caught piece
+
+module Threads =
+    let pieces () = named ThreadPieces.all
+
+    [<Theory; MemberData(nameof pieces)>]
+    let ``is caught, shrunk and replayed`` (piece: string) = caught piece
+
+module States =
+    let pieces () = named StatePieces.all
+
+    [<Theory; MemberData(nameof pieces)>]
+    let ``is caught, shrunk and replayed`` (piece: string) = caught piece
+
+module Specials =
+    let pieces () = named SpecialPieces.all
+
+    [<Theory; MemberData(nameof pieces)>]
+    let ``is caught, shrunk and replayed`` (piece: string) = caught piece
+
+module Edges =
+    let pieces () = named EdgePieces.all
+
+    [<Theory; MemberData(nameof pieces)>]
+    let ``is caught, shrunk and replayed`` (piece: string) = caught piece
+
 let private lawNames () =
     let data = TheoryData<string>()
 
@@ -103,20 +145,28 @@ module Laws =
         Assert.True(killer.IsSome, $"No piece breaks {id}: a law that nothing breaks detects nothing.")
 
 module Honest =
-    let private subject () = Textbook.subject "textbook" Textbook.honest
+    let private subjects =
+        [
+            TextbookAdjoint.subject "textbook" TextbookAdjoint.honest
+            TextbookMemory.subject "textbook on memory" TextbookMemory.honest
+            TextbookMemory.subjectWithRoom "textbook with room" TextbookMemory.honest
+            TextbookGeometry.subject "textbook geometry" TextbookGeometry.honest
+            TextbookGeometry.product "textbook product" TextbookGeometry.honestProduct
+        ]
 
     let laws () =
-        let data = TheoryData<string>()
+        let data = TheoryData<string, string>()
 
-        for law in All.laws do
-            if asked (subject ()) law then
-                data.Add law.Id
+        for subject in subjects do
+            for law in All.laws do
+                if asked subject law then
+                    data.Add(subject.Name, law.Id)
 
         data
 
     [<Theory; MemberData(nameof laws)>]
-    let ``holds on the textbook convolution`` (id: string) =
-        let law, subject = law id, subject ()
+    let ``holds on the textbook`` (subject: string) (id: string) =
+        let law, subject = law id, subjects |> List.find (fun s -> s.Name = subject)
         let results = [ for tier in law.Tiers -> Run.law Run.defaults law subject tier ]
         let cell = Conclusion.matrix [ law ] [ subject ] results |> List.exactlyOne
         Assert.Equal(Conclusion.Held, cell.Status)

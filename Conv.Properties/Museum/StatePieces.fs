@@ -1,0 +1,153 @@
+/// Faults of what is remembered: plans and weights under keys that leave something out, and calls that differ from each other.
+module Conv.Properties.StatePieces
+
+open System.Collections.Concurrent
+open System.Runtime.CompilerServices
+open System.Threading
+open Conv
+open Conv.Properties.Textbook
+
+let private m, l = "M state and caches", "L threading"
+let private slip = "textbook slip"
+
+/// Finds the shape for which a plan was made under the same key: the first one, for ever.
+let private remembered (key: ConvShape -> 'key) =
+    let plans = ConcurrentDictionary<'key, ConvShape>()
+    fun (s: ConvShape) -> plans.GetOrAdd(key s, s)
+
+let private sizes (s: ConvShape) =
+    struct (struct (s.Batch, s.InHeight, s.InWidth, s.OutChannels), struct (s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth))
+
+let private strides (s: ConvShape) = struct (s.StrideHeight, s.StrideWidth)
+let private pads (s: ConvShape) = struct (s.PadTop, s.PadLeft, s.PadBottom, s.PadRight)
+let private dilations (s: ConvShape) = struct (s.DilationHeight, s.DilationWidth)
+
+/// Rows and columns are read by the plan.
+let private readingBy plan =
+    { honest with
+        InputRow = fun s at u -> honest.InputRow (plan s) at u
+        InputColumn = fun s at v -> honest.InputColumn (plan s) at v
+    }
+
+/// Every array of weights is packed once.
+let private packedOnce () =
+    let packed = ConditionalWeakTable<float32[], float32[]>()
+    fun (weights: float32[]) -> packed.GetValue(weights, Array.copy)
+
+let private caches =
+    [
+        readingBy (remembered (fun s -> struct (sizes s, s.InChannels, s.Groups, strides s, pads s)))
+        |> Piece.ofOrgans
+            m
+            "m199-plan-without-its-dilation"
+            "pytorch/xla"
+            "1017"
+            "Two convolutions in a row influenced each other; here the key of a plan lacks the dilation."
+            [ "STATELESS" ]
+
+        readingBy (remembered (fun s -> struct (sizes s, s.InChannels, s.Groups, strides s, dilations s)))
+        |> Piece.ofOrgans m "q17-plan-without-its-pads" slip "the key of a cache" "The key of a plan lacks the pads." [ "STATELESS" ]
+
+        (let plan = remembered (fun s -> struct (sizes s, strides s, pads s, dilations s))
+
+         { honest with
+             InputChannel = fun s at c -> min (s.InChannels - 1) (honest.InputChannel (plan s) at c)
+         })
+        |> Piece.ofOrgans
+            m
+            "m170-plan-without-its-groups"
+            "tenstorrent/tt-metal"
+            "PR 48668"
+            "The hash of a cached plan lacked the number of groups."
+            [ "STATELESS" ]
+
+        (let packed = packedOnce ()
+
+         { honest with
+             ReadKernel = fun p at t -> honest.ReadKernel { p with Kernel = packed p.Kernel } at t
+         })
+        |> Piece.ofOrgans
+            m
+            "q18-weights-by-their-address"
+            slip
+            "the key of a cache"
+            "Packed weights are found by the array that they came from, whatever it holds by now."
+            [ "STATELESS" ]
+
+        (let packed = packedOnce ()
+
+         { honest with
+             ReadBias = fun p at -> if p.Bias.Length = 0 then 0f else (packed p.Bias)[at.O]
+         })
+        |> Piece.ofOrgans
+            m
+            "q19-bias-by-its-address"
+            slip
+            "the key of a cache"
+            "The bias is found by the array that it came from, whatever it holds by now."
+            [ "STATELESS" ]
+    ]
+
+/// Every second call of a thread sums the channels from the last to the first.
+let private alternating name =
+    let turn = new ThreadLocal<bool>()
+
+    let backwards =
+        { honest with
+            InputChannel = fun s at c -> honest.InputChannel s at (s.InChannelsPerGroup - 1 - c)
+            ReadKernel = fun p at t -> honest.ReadKernel p at { t with C = p.Shape.InChannelsPerGroup - 1 - t.C }
+        }
+
+    let forwards, backwards = Textbook.subject name honest, Textbook.subject name backwards
+
+    let run shape x k b =
+        turn.Value <- not turn.Value
+        (if turn.Value then forwards else backwards).Forward shape x k b
+
+    { forwards with Forward = run; Prepare = fun shape k b x -> run shape x k b }
+
+/// The weights of a prepared convolution are packed where they are, after each run anew.
+let private packedEachRun name =
+    let subject = Textbook.subject name honest
+
+    { subject with
+        Prepare =
+            fun shape k b ->
+                let weights = Array.copy k
+                let terms = int shape.TermsPerOutput
+
+                let run x =
+                    let result = subject.Forward shape x weights b
+                    // Of each filter, the first tap goes last.
+                    let before = Array.copy weights
+
+                    for at in 0 .. weights.Length - 1 do
+                        weights[at] <- before[at / terms * terms + (at + 1) % terms]
+
+                    result
+
+                run
+    }
+
+let private repetitions =
+    [
+        Piece.make
+            alternating
+            "ROCm/MIOpen"
+            "fa2d5895b"
+            l
+            "m131-sums-in-any-order"
+            "Solvers that split the sum ignored that determinism was asked for: its order differed from call to call."
+            [ "REPEATABLE" ]
+
+        Piece.make
+            packedEachRun
+            slip
+            "weights that are prepared once"
+            m
+            "q20-packed-again-each-run"
+            "Each run of a prepared convolution packs its weights, which are packed."
+            [ "REPEATABLE" ]
+    ]
+
+let all = caches @ repetitions
