@@ -194,7 +194,7 @@ let private beyond =
 
         { honest with
             Workspace = fun s -> honest.Workspace s / 16L * 16L
-            Patches = fun s workspace -> workspace.As(int (honest.Workspace s))
+            Patches = fun s _ workspace -> workspace.As(int (honest.Workspace s))
         }
         |> Piece.ofOverrun
             j
@@ -206,7 +206,7 @@ let private beyond =
 
         { honest with
             Workspace = fun s -> max 0L (honest.Workspace s - int64 (min 64 s.OutWidth))
-            Patches = fun s workspace -> workspace.As(int (honest.Workspace s))
+            Patches = fun s _ workspace -> workspace.As(int (honest.Workspace s))
         }
         |> Piece.ofOverrun
             j

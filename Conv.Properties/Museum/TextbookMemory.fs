@@ -63,8 +63,8 @@ type Organs =
         CheckRun: ConvShape -> Floats -> Floats -> int64 -> int64 -> unit
         /// Floats of workspace that a call asks for.
         Workspace: ConvShape -> int64
-        /// The patches of a call, from the workspace that it was given.
-        Patches: ConvShape -> Floats -> Floats
+        /// The patches of a call with these weights, from the workspace that it was given.
+        Patches: ConvShape -> float32[] -> Floats -> Floats
         /// The weights as the product reads them.
         Pack: ConvShape -> Floats -> float32[]
         /// Done once, before any thread begins.
@@ -152,7 +152,7 @@ let honest =
                 if workspace < needed then
                     raise (ArgumentException($"workspace has {workspace} bytes, {needed} are needed.", "workspace"))
         Workspace = fun s -> s.TermsPerOutput * int64 s.OutHeight * int64 s.OutWidth
-        Patches = fun _ workspace -> workspace
+        Patches = fun _ _ workspace -> workspace
         Pack = fun _ kernel -> Array.init kernel.Length (fun at -> kernel[at])
         Begin = ignore
         Rows = fun rows thread threads -> struct (rows * thread / threads, rows * (thread + 1) / threads)
@@ -234,7 +234,7 @@ type private Prepared(organs: Organs, shape: ConvShape, weights: float32[], bias
                 Weights = weights
                 Bias = bias
                 Output = output
-                Patches = organs.Patches shape patches
+                Patches = organs.Patches shape weights patches
                 Threads = meeting
             }
 

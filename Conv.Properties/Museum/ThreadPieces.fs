@@ -124,42 +124,52 @@ let private races =
             [ "THREAD-COUNT" ]
     ]
 
-/// One buffer for all calls of a shape, and a hand-over: where another thread than the one that prepared it calls, the first of two callers waits
-/// between gathering and multiplying until the second has gathered.
-let private sharedPatches () =
-    let buffers = ConcurrentDictionary<ConvShape, float32[]>()
-    let preparer = ConditionalWeakTable<float32[], Thread>()
+/// What a prepared convolution keeps for all of its calls: the patches, and where two callers meet.
+[<Sealed>]
+type private Scratch(size: int) =
+    let patches: float32[] = GC.AllocateArray(size, pinned = true)
+    let preparer = Thread.CurrentThread
     let gate = obj ()
-    let gathered = ref 0
+    let mutable gathered = 0
 
-    let handOver () =
-        lock gate (fun () ->
-            gathered.Value <- gathered.Value + 1
-            Monitor.PulseAll gate
-            let own = gathered.Value
+    member _.Patches =
+        use at = fixed patches
+        Floats(at, size)
 
-            if own % 2 = 1 then
-                while gathered.Value = own && Monitor.Wait(gate, TimeSpan.FromMilliseconds 50.0) do
-                    ())
+    /// Where others call than the thread that prepared, the first of two waits, its patches gathered, until the second has gathered.
+    member _.HandOver() =
+        if not (obj.ReferenceEquals(preparer, Thread.CurrentThread)) then
+            lock gate (fun () ->
+                gathered <- gathered + 1
+                Monitor.PulseAll gate
+                let own = gathered
+
+                if own % 2 = 1 then
+                    // An odd caller waits for nobody in the end.
+                    while gathered = own && Monitor.Wait(gate, TimeSpan.FromSeconds 2.0) do
+                        ())
+
+/// Each packed array of weights has one scratch.
+let private sharedScratch () =
+    let kept = ConditionalWeakTable<float32[], Scratch>()
+
+    let scratch weights =
+        match kept.TryGetValue weights with
+        | true, scratch -> scratch
+        | _ -> invalidOp "These weights were not packed here."
 
     { honest with
         Workspace = fun _ -> 0L
         Pack =
             fun s kernel ->
                 let weights = honest.Pack s kernel
-                preparer.Add(weights, Thread.CurrentThread)
+                kept.AddOrUpdate(weights, Scratch(int (honest.Workspace s)))
                 weights
-        Patches =
-            fun s _ ->
-                let shared = buffers.GetOrAdd(s, fun s -> GC.AllocateArray(int (honest.Workspace s), pinned = true))
-
-                use at = fixed shared
-                Floats(at, shared.Length)
+        Patches = fun _ weights _ -> (scratch weights).Patches
         Between =
             fun call step ->
-                match preparer.TryGetValue call.Weights with
-                | true, thread when step = 0 && not (obj.ReferenceEquals(thread, Thread.CurrentThread)) -> handOver ()
-                | _ -> ()
+                if step = 0 && call.Count = 1 then
+                    (scratch call.Weights).HandOver()
     }
 
 /// The result of a call is the buffer of the call before.
@@ -184,7 +194,7 @@ let private sharedResult name =
 
 let private callers =
     [
-        sharedPatches ()
+        sharedScratch ()
         |> Piece.ofMemory
             l
             "m036-scratch-of-all-callers"
