@@ -174,7 +174,7 @@ let private packing =
             "huggingface/candle"
             "4f18180fc"
             "The product, channels last, was reshaped without the permutation to channels first."
-            [ "POINTWISE-MATMUL"; "FIGURE"; "OUT-STACK" ]
+            [ "POINTWISE-MATMUL"; "FIGURE"; "OUT-STACK"; "DUPLICATE-FILTER" ]
 
         { honest with Computes = fun _ at -> at.N = 0 }
         |> Piece.ofOrgans

@@ -185,7 +185,7 @@ let private tails =
             "modular/modular"
             "6248"
             "From eight input channels on, the packed filter lost the remainder."
-            [ "CHANNEL-SPLIT"; "GROUP-BLOCKDIAG"; "DELTA-KERNEL" ]
+            [ "CHANNEL-SPLIT"; "GROUP-BLOCKDIAG"; "DELTA-KERNEL"; "ZERO-CHANNELS" ]
 
         { honest with
             Counts = fun s t -> s.InChannelsPerGroup <= 4 || t.C < s.InChannelsPerGroup / 4 * 4
@@ -196,7 +196,7 @@ let private tails =
             "pytorch/pytorch"
             "21597"
             "Six input channels came out wrong: whole blocks of four alone were summed."
-            [ "CHANNEL-SPLIT"; "GROUP-BLOCKDIAG"; "COMPOSE" ]
+            [ "CHANNEL-SPLIT"; "GROUP-BLOCKDIAG"; "COMPOSE"; "ZERO-CHANNELS"; "CONSTANT-INPUT" ]
 
         { honest with
             Accumulate =
@@ -212,7 +212,7 @@ let private tails =
             "google/XNNPACK"
             "c393a796d9"
             "In the depthwise kernel with an even number of taps the last product overwrote the sum."
-            [ "CHANNEL-SPLIT"; "BATCH-AS-GROUPS"; "GROUP-BLOCKDIAG" ]
+            [ "CHANNEL-SPLIT"; "BATCH-AS-GROUPS"; "GROUP-BLOCKDIAG"; "DEPTHWISE-SEPARABLE" ]
 
         { honest with Computes = fun s at -> not (depthwise s) || at.O % 8 < 4 }
         |> Piece.ofOrgans
@@ -221,7 +221,7 @@ let private tails =
             "ggml-org/ggml"
             "5afc45fe"
             "The depthwise loop stepped further than its vector is long and skipped channels."
-            [ "CHANNEL-SPLIT"; "MONOTONE"; "SCALE-POW2" ]
+            [ "CHANNEL-SPLIT"; "MONOTONE"; "SCALE-POW2"; "DEPTHWISE-SEPARABLE" ]
 
         { honest with
             Computes = fun s at -> int64 (honest.OutputIndex s at) < s.OutputLength / 4L * 4L
@@ -232,7 +232,7 @@ let private tails =
             "chelsea0x3b/dfdx"
             "677"
             "The bottom and right edge of the last image held NaN: the last partial vector was not stored."
-            [ "CHANNEL-SPLIT"; "MONOTONE"; "SCALE-POW2" ]
+            [ "CHANNEL-SPLIT"; "MONOTONE"; "SCALE-POW2"; "DUPLICATE-FILTER" ]
 
         { honest with Counts = fun _ t -> t.C < 16 }
         |> Piece.slip
@@ -243,7 +243,12 @@ let private tails =
             [ "CHANNEL-SPLIT"; "GROUP-BLOCKDIAG"; "DELTA-KERNEL" ]
 
         { honest with Finish = fun _ at y -> if at.J % 8 = 7 then 0f else y }
-        |> Piece.slip g "s39-tile-edge-zero" 39 "The last column of each tile of eight is zero." [ "CHECKSUM"; "SHIFT"; "STRIDE-SUBSAMPLE" ]
+        |> Piece.slip
+            g
+            "s39-tile-edge-zero"
+            39
+            "The last column of each tile of eight is zero."
+            [ "CHECKSUM"; "SHIFT"; "STRIDE-SUBSAMPLE"; "CONSTANT-INPUT" ]
     ]
 
 let all = groups @ bias @ tails

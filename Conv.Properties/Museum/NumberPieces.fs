@@ -123,10 +123,15 @@ let private signs =
             [ "ODD"; "SCALE-POW2" ]
 
         { honest with Finish = fun _ _ y -> max 0f y }
-        |> Piece.slip p "s43-relu-left-on" 43 "Negative results become zero: a fused activation is left on." [ "ODD"; "ZERO-INPUT" ]
+        |> Piece.slip
+            p
+            "s43-relu-left-on"
+            43
+            "Negative results become zero: a fused activation is left on."
+            [ "ODD"; "ZERO-INPUT"; "OFFSET-INPUT" ]
 
         { honest with ReadInput = fun p at c h w -> abs (honest.ReadInput p at c h w) }
-        |> Piece.slip p "s45-unsigned-inputs" 45 "Inputs lose their sign." [ "ODD"; "MONOTONE" ]
+        |> Piece.slip p "s45-unsigned-inputs" 45 "Inputs lose their sign." [ "ODD"; "MONOTONE"; "OFFSET-INPUT" ]
 
         { honest with ReadKernel = fun p at t -> abs (honest.ReadKernel p at t) }
         |> Piece.slip p "s46-unsigned-weights" 46 "Weights lose their sign." [ "ODD"; "COMPOSE" ]
@@ -196,7 +201,7 @@ let private formulas =
             "textbook slip"
             "cost of a grouped convolution"
             "The multiply-adds are counted as if every output saw every input channel."
-            [ "COST" ]
+            [ "COST"; "BLOCKS" ]
 
         (honestSize, fun (s: ConvShape) -> int64 s.Batch * int64 s.InHeight * int64 s.InWidth * s.KernelLength)
         |> Piece.ofFormulas
@@ -205,7 +210,7 @@ let private formulas =
             "textbook slip"
             "cost of a strided convolution"
             "The multiply-adds are counted for each input pixel."
-            [ "COST" ]
+            [ "COST"; "BLOCKS" ]
     ]
 
 let all = precision @ signs @ refusals @ formulas

@@ -80,7 +80,7 @@ let private padding =
             "oneapi-src/oneDNN"
             "1aaefb319b"
             "Outputs whose window lies wholly in the padding skipped the epilogue and lost their bias."
-            [ "BIAS-ADDS"; "ZERO-INPUT"; "ZERO-KERNEL" ]
+            [ "BIAS-ADDS"; "ZERO-INPUT"; "ZERO-KERNEL"; "PAD-BEYOND-KERNEL" ]
 
         { honest with
             ReadInput =
@@ -92,7 +92,7 @@ let private padding =
             "google/XNNPACK"
             "8c96521d55"
             "Fusing an explicit pad into the convolution ignored its value; here the pad repeats the edge."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
+            [ "PAD-EXPLICIT"; "TRAILING-UNUSED"; "PAD-BEYOND-KERNEL" ]
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadRight
