@@ -277,10 +277,19 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     member _.Fused(rectifies, s: ConvShape, x, k, b, scale, shift) =
         operate (Operation.Fused rectifies) s x k (Some(Approx.concat 0 [ b; scale; shift ]))
 
-    /// As Conv, laid in memory as told. Memory beside the output that was written to is a fault.
-    member _.Placed(placement: Placement, s: ConvShape, x, k, b) =
+    /// Any operation, for laws that compare the same call twice: no bound is evaluated on reals.
+    member _.Apply(operation, s: ConvShape, first, second, bias) =
+        let run =
+            match operation with
+            | Operation.Forward -> subject.Forward
+            | _ -> subject.Operate operation
+
+        compute (case.Tier = Exact) operation run s first second bias
+
+    /// As Apply, laid in memory as told. Memory beside the result that was written to is a fault.
+    member _.Placed(placement: Placement, operation, s: ConvShape, first, second, bias) =
         let run s (x: float32[]) k b =
-            let struct (output, traces) = subject.Place placement s x k b
+            let struct (output, traces) = subject.Place placement operation s x k b
             workspace <- max workspace traces.WorkspaceBytes
 
             if traces.Outside > 0 then
@@ -291,7 +300,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
             output
 
-        compute (case.Tier = Exact) Operation.Forward run s x k b
+        compute (case.Tier = Exact) operation run s first second bias
 
     /// The most bytes of workspace that a placed call asked for.
     member _.WorkspaceBytes = workspace

@@ -8,6 +8,7 @@ let laws: Law list =
     @ Geometry.laws
     @ Adjoint.laws
     @ Resources.laws
+    @ Edges.laws
     @ FloatingPoint.laws
     @ Further.laws
     @ Resources.further

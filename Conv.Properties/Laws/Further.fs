@@ -255,20 +255,28 @@ let rec private treeOf (below: int -> int -> int) (terms: int list) : Tree optio
                 | _ -> None)
             (Some(Leaf first))
 
-/// Whether products are fused into sums: not, the later of two products, or the earlier.
-type private Fusing =
-    | Apart
-    | Later
-    | Earlier
+/// The sum in float32; a product is rounded by itself, or, where `fused` says so, together with the sum that it enters.
+let rec private simulate (fused: int -> bool) (x: float32[]) (k: float32[]) tree : float32 =
+    let enters at other = MathF.FusedMultiplyAdd(x[at], k[at], simulate fused x k other)
 
-let rec private simulate fusing (x: float32[]) (k: float32[]) tree : float32 =
-    match tree, fusing with
-    | Leaf at, _ -> x[at] * k[at]
-    | Node(Leaf a, Leaf b), Later -> MathF.FusedMultiplyAdd(x[max a b], k[max a b], x[min a b] * k[min a b])
-    | Node(Leaf a, Leaf b), Earlier -> MathF.FusedMultiplyAdd(x[min a b], k[min a b], x[max a b] * k[max a b])
-    | Node(Leaf at, other), (Later | Earlier)
-    | Node(other, Leaf at), (Later | Earlier) -> MathF.FusedMultiplyAdd(x[at], k[at], simulate fusing x k other)
-    | Node(a, b), _ -> simulate fusing x k a + simulate fusing x k b
+    match tree with
+    | Leaf at -> x[at] * k[at]
+    // Of two products the later one enters the earlier, unless only the earlier is fused.
+    | Node(Leaf a, Leaf b) when fused (max a b) -> enters (max a b) (Leaf(min a b))
+    | Node(Leaf a, Leaf b) when fused (min a b) -> enters (min a b) (Leaf(max a b))
+    | Node(Leaf at, (Node _ as other))
+    | Node((Node _ as other), Leaf at) when fused at -> enters at other
+    | Node(a, b) -> simulate fused x k a + simulate fused x k b
+
+/// Which products may be fused: none, all, then every other choice, the same for all data.
+let private fusings n : (int -> bool) seq =
+    seq {
+        yield fun _ -> false
+        yield fun _ -> true
+
+        for chosen in 1 .. (1 <<< n) - 2 do
+            yield fun at -> chosen &&& (1 <<< at) <> 0
+    }
 
 let private orderInference =
     Law.equation
@@ -310,7 +318,11 @@ let private orderInference =
                 x[j] <- -large
                 trial.Subject.Forward s x ones [||] |> Array.head |> int
 
-            let inputs = [ single x, single k; single trial.X2, single k; single (-x), single trial.K2 ]
+            let inputs =
+                [
+                    for x in [ x; -x; trial.X2 ] do
+                        for k in [ k; trial.K2 ] -> single x, single k
+                ]
 
             if trial.Planning then
                 trial.ConvBits(s, x, k, None) =?= x
@@ -321,13 +333,14 @@ let private orderInference =
                 | None -> Judge.inapplicable "its partial sums are wider than float32, or add more than two at a time"
                 | Some tree ->
                     let actual = [| for x, k in inputs -> trial.Subject.Forward s x k [||] |> Array.head |> float |]
-                    let simulated fusing = [| for x, k in inputs -> float (simulate fusing x k tree) |]
+                    let simulated fused = [| for x, k in inputs -> float (simulate fused x k tree) |]
                     let value data = Approx.exact (Values.ofArray (1, 1, 1, inputs.Length) data)
 
                     let closest =
-                        [ Apart; Later; Earlier ]
-                        |> List.map simulated
-                        |> List.maxBy (fun right -> Array.forall2 (=) actual right)
+                        fusings n
+                        |> Seq.map simulated
+                        |> Seq.tryFind (fun right -> Array.forall2 (=) actual right)
+                        |> Option.defaultWith (fun () -> simulated (fun _ -> false))
 
                     // Recorded, so that a counterexample shows a call.
                     trial.ConvBits(s, x, k, None) |> ignore<Approx>

@@ -144,6 +144,23 @@ module Law =
     let equation group kind id statement terms (side: Trial -> Equation) : Law =
         equations group kind id statement terms (fun trial -> [ side trial ])
 
+    /// What a formula throws is the subject's fault, not the kit's.
+    let private guarded (subject: Subject) (case: Case) : Subject =
+        let call f =
+            try
+                f ()
+            with
+            | SubjectFault _ -> reraise ()
+            | error -> raise (SubjectFault(Fault.ofException error, Call.none case.Problem))
+
+        { subject with
+            OutputSize = fun s -> call (fun () -> subject.OutputSize s)
+            MultiplyAdds = fun s -> call (fun () -> subject.MultiplyAdds s)
+            SamePads = fun a b c d upper -> call (fun () -> subject.SamePads a b c d upper)
+            TransposedSize = fun a b c d e f g -> call (fun () -> subject.TransposedSize a b c d e f g)
+            Product = fun m n k a lda b ldb bias c ldc -> call (fun () -> subject.Product m n k a lda b ldb bias c ldc)
+        }
+
     /// A law on the kit's own formulas.
     let ofFormula group id statement needs (terms: Terms) (cases: Gen<ConvShape>) (judge: Subject -> Case -> Verdict) : Law =
         { blank with
@@ -161,7 +178,7 @@ module Law =
                 fun _ tier ->
                     cases
                     |> Gen.map (fun shape -> { Law = id; Tier = tier; Problem = shape; Args = []; Fill = Explicit [] })
-            Judge = judge
+            Judge = fun subject case -> judge (guarded subject case) case
         }
 
     /// A law on single calls of the subject, made where the case's shape is one that it supports.

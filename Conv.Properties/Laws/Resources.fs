@@ -1,8 +1,7 @@
-/// Group 5: memory, state, threads, empty and large tensors, bad calls.
+/// Group 5: memory, state, threads.
 module Conv.Properties.Resources
 
 open System
-open FsCheck.FSharp
 open Conv
 
 let private contract =
@@ -24,18 +23,61 @@ let private same (trial: Trial) =
 
     (===)
 
-/// The plain call, and the same arguments laid in memory as told.
-let private laid (trial: Trial) (placements: (string * Placement) list) =
-    let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+/// The plain call of an operation, and the same arguments laid in memory as told.
+let private laidOf operation (trial: Trial) (placements: (string * Placement) list) =
+    let s = trial.Shape
     let same = same trial
-    let bias = if trial.Choose(0, 0, 2) = 0 then None else Some b
-    let plain = trial.ConvBits(s, x, k, bias)
+
+    let first, second =
+        match operation with
+        | Operation.Forward
+        | Operation.Fused _ -> trial.X, trial.K
+        | Operation.BackwardKernel -> trial.X, trial.Gradient
+        | Operation.BackwardBias -> trial.Gradient, Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
+        | _ -> trial.Gradient, trial.K
+
+    let bias =
+        match operation with
+        | Operation.Forward when trial.Choose(0, 0, 2) > 0 -> Some trial.B
+        | Operation.Transposed -> Some(trial.Draw(Role.Bias, (s.InChannels, 1, 1, 1)))
+        | Operation.Fused _ ->
+            let ones = Approx.init (s.OutChannels, 1, 1, 1) (fun _ _ _ _ -> 1.0)
+            Some(Approx.concat 0 [ trial.B; -ones; trial.B ])
+        | _ -> None
+
+    let plain = trial.Apply(operation, s, first, second, bias)
 
     [
         for name, placement in placements ->
-            same (trial.Placed(placement, s, x, k, bias)) plain
+            same (trial.Placed(placement, operation, s, first, second, bias)) plain
             |> named name "the plain call"
     ]
+
+/// The forward pass, laid.
+let private laid trial placements = laidOf Operation.Forward trial placements
+
+/// One of the operations that the subject offers, every other time the forward pass.
+let private laidAny (trial: Trial) placements =
+    let offers = trial.Profile.Capabilities.Contains
+
+    let others =
+        [
+            if offers Gradients then
+                Operation.BackwardInput
+                Operation.BackwardKernel
+                Operation.BackwardBias
+            if offers Transposed then
+                Operation.Transposed
+            if offers Fused then
+                Operation.Fused true
+        ]
+
+    match others with
+    | [] -> laid trial placements
+    | others ->
+        match trial.Choose(2, 0, 2 * others.Length - 1) with
+        | at when at < others.Length -> laidOf others[at] trial placements
+        | _ -> laid trial placements
 
 /// As laid, where there is a workspace.
 let private laidWithWorkspace trial placements =
@@ -53,7 +95,7 @@ let private inputsUntouched =
         "INPUTS-UNTOUCHED"
         "input, kernel and bias hold the same bits after the call"
         (placed "RES-1" "padding or packing in place, weights transformed in place")
-        (fun trial -> laid trial [ "with its operands compared", Placement.plain ])
+        (fun trial -> laidAny trial [ "with its operands compared", Placement.plain ])
 
 let private outputOverwritten =
     Law.equations
@@ -65,7 +107,7 @@ let private outputOverwritten =
         (fun trial ->
             [ "NaN", nanf; "zeros", 0f; "1e30", 1e30f ]
             |> List.map (fun (name, holds) -> $"an output full of {name}", { Placement.plain with OutputHolds = holds })
-            |> laid trial)
+            |> laidAny trial)
 
 let private workspacePoison =
     Law.equations
@@ -93,7 +135,7 @@ let private guardZones =
                 for name, guard in [ "NaN", nanf; "1e30", 1e30f ] ->
                     $"between zones of {name}", { Placement.plain with Guard = guard; Misalign = trial.Choose(1, 0, 15) }
             ]
-            |> laid trial)
+            |> laidAny trial)
 
 let private workspaceSize =
     Law.equations
@@ -395,316 +437,6 @@ let private stridedViews =
                 |> named $"X {inputName}, K {kernelName}, Y {outputName}" "contiguous copies"
             ])
 
-// ---- empty, large, bad
-
-/// The shape with no image, no input channel or no output channel.
-let private emptied (s: ConvShape) =
-    if s.Batch = 0 || s.InChannels = 0 || s.OutChannels = 0 then
-        s
-    else
-        match (s.InHeight + 2 * s.InWidth + s.KernelHeight) % 3 with
-        | 0 -> s.With(batch = 0)
-        | 1 -> s.With(inChannels = 0)
-        | _ -> s.With(outChannels = 0)
-
-let private count value = Approx.exact (Values.ofArray (1, 1, 1, 1) [| value |])
-
-let private empty =
-    Law.equations
-        5
-        Postcondition
-        "EMPTY"
-        "no image, no input channel and no output channel are valid: the right number of outputs, and b where C = 0"
-        { Law.terms "GEO-8" "the definition with an empty range" "divisions by zero, grids of no size, outputs that are not written" with
-            Tiers = [ Exact ]
-            Relates = false
-            Project = emptied >> ValueSome
-        }
-        (fun trial ->
-            let s = trial.Shape
-            let b = trial.B
-            let y = trial.Conv(s, trial.X, trial.K, b)
-
-            [
-                count (float y.Value.Length) =~= count (float s.OutputLength)
-                |> named "elements" "N·O·H_o·W_o"
-                y =~= Approx.spreadChannels (Operation.output s) b
-                |> named "conv of nothing" "b"
-            ])
-
-let private emptyBackward =
-    Law.equations
-        5
-        Postcondition
-        "EMPTY-BACKWARD"
-        "the gradients of kernel and bias over no images are zero"
-        { Law.terms "ADJ-5" "the gradient with an empty range" "gradients that are not written" with
-            Needs = [ Forward; Gradients ]
-            Tiers = [ Exact ]
-            Relates = false
-            Project = fun s -> ValueSome(s.With(batch = 0))
-        }
-        (fun trial ->
-            let s = trial.Shape
-            let zeros dims = Approx.zeros dims
-
-            [
-                trial.BackwardKernel(s, trial.X, trial.Gradient) =~= zeros (Operation.kernel s)
-                |> named "BackwardKernel of no images" "zeros"
-                trial.BackwardBias(s, trial.Gradient) =~= zeros (s.OutChannels, 1, 1, 1)
-                |> named "BackwardBias of no images" "zeros"
-            ])
-
-/// One dimension beyond 2¹⁶ while the others stay small: rows, columns, channels on both sides, images, groups.
-let private large =
-    [
-        "c=2 h=65539 w=3 o=2 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
-        "c=2 h=3 w=65541 o=2 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
-        "c=65543 h=3 w=3 o=2 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
-        "c=2 h=3 w=3 o=65544 kh=3 kw=3"
-        "n=65545 c=2 h=3 w=3 o=1 kh=3 kw=3"
-        "c=65546 h=3 w=3 o=65546 kh=3 kw=3 g=65546"
-        "c=2 h=65539 w=2 o=3 kh=1 kw=1"
-        "c=65543 h=1 w=2 o=3 kh=1 kw=1"
-        "n=65545 c=2 h=1 w=2 o=1 kh=1 kw=1"
-        "c=3 h=257 w=259 o=2 kh=5 kw=4 sh=3 sw=2 dw=2 pt=3 pr=1"
-    ]
-    |> List.map ConvShape.Parse
-
-let private largeIndex =
-    let law =
-        Law.equations
-            5
-            ModelBased
-            "LARGE-INDEX"
-            "sizes beyond 2^16 elements, rows, columns, channels, images and groups agree with the definition's checksums"
-            { Law.terms "RES-10" "docs/bounds.md, lemma 11" "indices of 16 bits, limits of a grid of threads" with
-                Domain = "AnyOrder; Bilinear within its certificate"
-                Tiers = [ Exact ]
-                Relates = false
-                Project = fun s -> if List.contains s large then ValueSome s else ValueNone
-            }
-            (fun trial ->
-                [
-                    for s in large do
-                        if trial.Profile.Supports s then
-                            // Few channels that are not zero keep long sums, and a certificate, small; the last one is among them.
-                            let live = 1 + (s.InChannels - 1) / 8
-
-                            let x =
-                                Approx.init (Operation.input s) (fun n c h w ->
-                                    if s.Groups > 1 || c % live = (s.InChannels - 1) % live then
-                                        float ((n + 2 * c + 3 * h + 5 * w) % 3 - 1)
-                                    else
-                                        0.0)
-
-                            let k =
-                                Approx.init (Operation.kernel s) (fun o c u v -> trial.KernelUnit * float ((o + c + 2 * u + v) % 3 - 1))
-
-                            let y = trial.Conv(s, x, k)
-                            let value data = Approx.exact (Values.ofArray (s.Batch, s.OutChannels, 1, 1) data)
-
-                            value (Model.checksumsOf s y.Value.Data)
-                            =~= value (Model.checksums s x.Value.Data k.Value.Data)
-                            |> named $"Σ a·b·Y of {s}" "Σ K·(Σ a·b·X)"
-                ])
-
-    { law with
-        Fixed = true
-        Cases =
-            fun profile tier ->
-                let step =
-                    large
-                    |> List.tryFind profile.Supports
-                    |> Option.map (fun s ->
-                        match profile.ArithmeticOf s with
-                        | :? Bilinear as b when (BilinearProgram.Of b).HasExactGrid -> (BilinearProgram.Of b).KernelStep
-                        | _ -> 1)
-                    |> Option.defaultValue 1
-
-                Gen.constant
-                    {
-                        Law = "LARGE-INDEX"
-                        Tier = tier
-                        Problem = large.Head
-                        Args = []
-                        Fill =
-                            Drawn(
-                                Lattice
-                                    {
-                                        InputMax = 1
-                                        KernelMax = 1
-                                        KernelStep = step
-                                        BiasMax = 1
-                                        InputExponent = 0
-                                        KernelExponent = 0
-                                        LiveEvery = 1
-                                    },
-                                0UL
-                            )
-                    }
-    }
-
-/// Shapes that no convolution has: what is changed, to what, and the parameters that an error may name.
-let private badNumbers (s: ConvShape) : (string * int list * string list) list =
-    let numbers =
-        [
-            s.Batch
-            s.InChannels
-            s.InHeight
-            s.InWidth
-            s.OutChannels
-            s.KernelHeight
-            s.KernelWidth
-            s.StrideHeight
-            s.StrideWidth
-            s.PadTop
-            s.PadLeft
-            s.PadBottom
-            s.PadRight
-            s.DilationHeight
-            s.DilationWidth
-            s.Groups
-        ]
-
-    let names =
-        [
-            "batch"
-            "inChannels"
-            "inHeight"
-            "inWidth"
-            "outChannels"
-            "kernelHeight"
-            "kernelWidth"
-            "strideHeight"
-            "strideWidth"
-            "padTop"
-            "padLeft"
-            "padBottom"
-            "padRight"
-            "dilationHeight"
-            "dilationWidth"
-            "groups"
-        ]
-
-    let mayBeZero = set [ 0; 1; 4; 9; 10; 11; 12 ]
-    // Alone it is a valid size, pads included.
-    let huge = 1 <<< 30
-
-    let changed changes =
-        numbers
-        |> List.mapi (fun at number ->
-            changes
-            |> List.tryFind (fst >> (=) at)
-            |> Option.map snd
-            |> Option.defaultValue number)
-
-    [
-        for at, name in List.indexed names do
-            for bad in [ -1; -7; Int32.MinValue ] do
-                $"{name} = {bad}", changed [ at, bad ], [ name ]
-
-            if not (mayBeZero.Contains at) then
-                $"{name} = 0", changed [ at, 0 ], [ name ]
-        "channels that do not divide into groups", changed [ 15, 3; 1, 4; 4, 3 ], [ "inChannels"; "groups" ]
-        "output channels that do not divide into groups", changed [ 15, 3; 1, 3; 4, 4 ], [ "outChannels"; "groups" ]
-        "a kernel higher than the padded input", changed [ 5, s.InHeight + s.PadTop + s.PadBottom + 1; 13, 1 ], [ "kernelHeight" ]
-        "a kernel wider than the padded input", changed [ 6, s.InWidth + s.PadLeft + s.PadRight + 1; 14, 1 ], [ "kernelWidth" ]
-        "a dilation beyond the padded input",
-        changed [ 5, 2; 13, s.InHeight + s.PadTop + s.PadBottom ],
-        [ "kernelHeight"; "dilationHeight" ]
-        "an extent beyond 32 bits", changed [ 5, 65537; 13, 65537 ], [ "kernelHeight"; "dilationHeight" ]
-        "an input of more than 2^63 elements", changed [ 0, huge; 1, huge; 2, huge; 3, huge; 15, 1 ], [ "batch" ]
-        "more than 2^63 multiply-adds", changed [ 0, huge; 1, huge; 4, huge; 15, 1 ], [ "batch" ]
-        "pads whose sum leaves 32 bits",
-        changed [ 9, Int32.MaxValue; 11, Int32.MaxValue ],
-        [ "padTop"; "padBottom"; "kernelHeight"; "inHeight" ]
-    ]
-
-/// Calls with a tensor of the wrong length.
-let private badLengths (subject: Subject) (s: ConvShape) =
-    let lengths =
-        [
-            "input", s.InputLength
-            "kernel", s.KernelLength
-            "bias", int64 s.OutChannels
-            "output", s.OutputLength
-        ]
-
-    [
-        for tensor, right in lengths do
-            for wrong in [ int right - 1; int right + 1; 0 ] do
-                // No bias at all is a valid call.
-                if wrong >= 0 && int64 wrong <> right && not (tensor = "bias" && wrong = 0) then
-                    $"{wrong} elements of {tensor} for {right}", BadLength(s, tensor, wrong), [ tensor ]
-    ]
-    @ (let needed =
-        let struct (_, traces) =
-            subject.Place Placement.plain s (Array.zeroCreate (int s.InputLength)) (Array.zeroCreate (int s.KernelLength)) [||]
-
-        traces.WorkspaceBytes
-
-       [
-           if needed > 0L then
-               $"{needed - 1L} bytes of workspace for {needed}", BadLength(s, "workspace", int needed - 1), [ "workspace" ]
-       ])
-
-let private rejectsInvalid =
-    Law.ofCall
-        5
-        "REJECTS-INVALID"
-        "calls that are no convolution are refused with an ArgumentException that names the parameter, before anything is written"
-        Misuse
-        (Law.terms
-            "GEO-8"
-            contract
-            "garbage for a kernel larger than its input, && for || in a check, lengths that are not checked, counts that wrap")
-        (fun subject case ->
-            let s = case.Problem
-
-            let calls =
-                if subject.Profile.Capabilities.Contains Forward then
-                    if subject.Profile.Supports s then badLengths subject s else []
-                else
-                    badNumbers s
-                    |> List.map (fun (what, numbers, names) -> what, BadShape numbers, names)
-
-            let judge (trial: Trial) =
-                ignore<Trial> trial
-
-                let mutable refused = 0
-
-                for what, call, names in calls do
-                    let refusal = subject.Refuse call
-                    let breach message = raise (SubjectFault(Breach message, Call.none s))
-
-                    match refusal.Thrown with
-                    | _ when refusal.Written > 0 -> breach $"Given {what}, it wrote {refusal.Written} elements of the output."
-                    | None -> breach $"It takes {what}."
-                    | Some(:? ArgumentException as error) ->
-                        let parameter = string error.ParamName
-
-                        let named =
-                            names
-                            |> List.exists (fun name -> error.Message.Contains(name, StringComparison.OrdinalIgnoreCase))
-
-                        if not named then
-                            breach $"""Refusing {what} it names "{parameter}": {error.Message.Split('\n')[0]}"""
-
-                        refused <- refused + 1
-                    | Some error ->
-                        breach $"Given {what} it throws {error.GetType().Name}, no ArgumentException: {error.Message.Split('\n')[0]}"
-
-                [
-                    count (float refused) =~= count (float calls.Length)
-                    |> named "calls refused" "bad calls"
-                ]
-
-            if calls.IsEmpty then
-                Unsupported "the shape is not supported"
-            else
-                Judge.ofCase false judge subject case)
-
 let laws =
     [
         inputsUntouched
@@ -716,10 +448,6 @@ let laws =
         inPlace
         threadCount
         concurrentCallers
-        empty
-        emptyBackward
-        rejectsInvalid
-        largeIndex
     ]
 
 /// Of group 7, by their numbers in the catalogue.

@@ -303,7 +303,7 @@ let subjectWithRoom name organs =
     let subject = subject name organs
 
     let run shape x k b =
-        let struct (output, _) = subject.Place Placement.plain shape x k b
+        let struct (output, _) = subject.Place Placement.plain Operation.Forward shape x k b
         output
 
     { subject with Forward = run; Prepare = fun shape k b x -> run shape x k b }

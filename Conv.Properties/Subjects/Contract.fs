@@ -33,12 +33,28 @@ module Contract =
     let private bytes (values: float32[]) = values.Length * sizeof<float32>
 
     /// Lays a call in memory, runs it, and reads off what it did. `run` tells how much workspace it took.
-    let private place (run: ConvShape -> Laid -> int64) (p: Placement) (shape: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
+    let private place
+        (run: Operation -> ConvShape -> Laid -> int64)
+        (p: Placement)
+        operation
+        (shape: ConvShape)
+        (x: float32[])
+        (k: float32[])
+        (b: float32[])
+        =
         let zoned size = new Zoned(size, p.Misalign * sizeof<float32>, p.Guard)
         use input = zoned (bytes x)
         use kernel = zoned (bytes k)
         use bias = zoned (bytes b)
-        use separate = zoned (if p.InPlace then 0 else int shape.OutputLength * sizeof<float32>)
+
+        use separate =
+            zoned (
+                if p.InPlace then
+                    0
+                else
+                    int (Operation.length operation shape) * sizeof<float32>
+            )
+
         x.AsSpan().CopyTo input.Floats
         k.AsSpan().CopyTo kernel.Floats
         b.AsSpan().CopyTo bias.Floats
@@ -56,6 +72,7 @@ module Contract =
         try
             let took =
                 run
+                    operation
                     shape
                     {
                         Input = input
@@ -89,18 +106,44 @@ module Contract =
             | null -> ()
             | made -> (made :> IDisposable).Dispose()
 
-    let private runContract (convolution: IConvolution) shape (laid: Laid) =
-        let prepared =
-            convolution.Prepare(shape, Span.op_Implicit laid.Kernel.Floats, Span.op_Implicit laid.Bias.Floats)
+    /// Any operation of an object that has the contract for it, on spans: first and second operand, bias, result.
+    let private operateOn (convolution: obj) operation (s: ConvShape) (laid: Laid) : int64 =
+        // Spans are good for the call that they are made for.
+        let first = laid.Input.Floats
+        let second = laid.Kernel.Floats
+        let bias = laid.Bias.Floats
+        let result = laid.Output.Floats
 
-        let workspace = laid.Workspace prepared.WorkspaceBytes
+        let run (prepared: IPreparedConvolution) =
+            let workspace = laid.Workspace prepared.WorkspaceBytes
 
-        match prepared with
-        | :? IThreadedConvolution as threaded when laid.Threads > 0 ->
-            threaded.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes, laid.Threads)
-        | _ -> prepared.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes)
+            match prepared with
+            | :? IThreadedConvolution as threaded when laid.Threads > 0 ->
+                threaded.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes, laid.Threads)
+            | _ -> prepared.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes)
 
-        prepared.WorkspaceBytes
+            prepared.WorkspaceBytes
+
+        match operation, convolution with
+        | Operation.Forward, (:? IConvolution as c) -> run (c.Prepare(s, Span.op_Implicit second, Span.op_Implicit bias))
+        | Operation.BackwardInput, (:? IGradients as g) ->
+            g.BackwardInput(s, Span.op_Implicit first, Span.op_Implicit second, result)
+            0L
+        | Operation.BackwardKernel, (:? IGradients as g) ->
+            g.BackwardKernel(s, Span.op_Implicit first, Span.op_Implicit second, result)
+            0L
+        | Operation.BackwardBias, (:? IGradients as g) ->
+            g.BackwardBias(s, Span.op_Implicit first, result)
+            0L
+        | Operation.Transposed, (:? ITransposedConvolution as t) ->
+            t.Transpose(TransposedShape s, Span.op_Implicit first, Span.op_Implicit second, Span.op_Implicit bias, result)
+            0L
+        | Operation.Fused rectifies, (:? IFusedConvolution as f) ->
+            let o = s.OutChannels
+            let all = bias.ToArray()
+            let part at = ReadOnlyMemory(all, at * o, o)
+            run (f.PrepareFused(s, Span.op_Implicit second, part(0).Span, Epilogue(part 1, part 2, rectifies)))
+        | _ -> raise (NotSupportedException $"There is no contract for {Operation.title operation}.")
 
     /// What a call does that must be refused: `call` gets the output's array and its poison is counted afterwards.
     let private refused length (call: float32[] -> unit) =
@@ -119,27 +162,6 @@ module Contract =
             Written = output |> Array.filter ((<>) poison) |> Array.length
         }
 
-    let private refuse (convolution: IConvolution) bad =
-        let shape, tensor, wrong =
-            match bad with
-            | BadLength(shape, tensor, length) -> shape, tensor, length
-            | NotSupported shape -> shape, "", 0
-            | BadShape _ -> invalidOp "An implementation is given shapes, no numbers."
-
-        let length name (right: int64) = if name = tensor then wrong else int right
-        let zeros name right = Array.zeroCreate<float32>(length name right)
-
-        refused (length "output" shape.OutputLength) (fun output ->
-            let prepared =
-                convolution.Prepare(
-                    shape,
-                    ReadOnlySpan(zeros "kernel" shape.KernelLength),
-                    ReadOnlySpan(zeros "bias" (int64 shape.OutChannels))
-                )
-
-            let workspace = Array.zeroCreate<byte>(length "workspace" prepared.WorkspaceBytes)
-            prepared.Run(ReadOnlySpan(zeros "input" shape.InputLength), Span output, Span workspace))
-
     let private filled length value =
         let array = GC.AllocateUninitializedArray length
         Array.Fill(array, value)
@@ -153,10 +175,8 @@ module Contract =
         prepared.Run(ReadOnlySpan x, Span output, Span(workspace, 0, bytes))
         ArrayPool<byte>.Shared.Return workspace
 
-    /// The optional contracts that an object implements, as operations.
-    let private operate (convolution: obj) operation (s: ConvShape) (a: float32[]) (k: float32[]) (b: float32[]) =
-        let result = filled (int (Operation.length operation s)) Single.NaN
-
+    /// The optional contracts that an object implements, as operations on arrays; the result's is given.
+    let private operateInto (convolution: obj) operation (s: ConvShape) (a: float32[]) (k: float32[]) (b: float32[]) (result: float32[]) =
         match operation, convolution with
         | Operation.BackwardInput, (:? IGradients as g) -> g.BackwardInput(s, ReadOnlySpan a, ReadOnlySpan k, Span result)
         | Operation.BackwardKernel, (:? IGradients as g) -> g.BackwardKernel(s, ReadOnlySpan a, ReadOnlySpan k, Span result)
@@ -170,7 +190,49 @@ module Contract =
             runIn prepared a result
         | _ -> raise (NotSupportedException $"There is no contract for {Operation.title operation}.")
 
+    let private operate convolution operation s a k b =
+        let result = filled (int (Operation.length operation s)) Single.NaN
+        operateInto convolution operation s a k b result
         result
+
+    let private refuse (convolution: IConvolution) bad =
+        let operation, shape, tensor, wrong =
+            match bad with
+            | BadLength(operation, shape, tensor, length) -> operation, shape, tensor, length
+            | NotSupported shape -> Operation.Forward, shape, "", 0
+            | BadShape _ -> invalidOp "An implementation is given shapes, no numbers."
+
+        let length name (right: int64) = if name = tensor then wrong else int right
+        let zeros name right = Array.zeroCreate<float32>(length name right)
+        let elements (d0: int, d1: int, d2: int, d3: int) = int64 d0 * int64 d1 * int64 d2 * int64 d3
+
+        match operation with
+        | Operation.Forward ->
+            refused (length "output" shape.OutputLength) (fun output ->
+                let prepared =
+                    convolution.Prepare(
+                        shape,
+                        ReadOnlySpan(zeros "kernel" shape.KernelLength),
+                        ReadOnlySpan(zeros "bias" (int64 shape.OutChannels))
+                    )
+
+                let workspace = Array.zeroCreate<byte>(length "workspace" prepared.WorkspaceBytes)
+                prepared.Run(ReadOnlySpan(zeros "input" shape.InputLength), Span output, Span workspace))
+        | _ ->
+            let bias =
+                match operation with
+                | Operation.Fused _ -> 3L * int64 shape.OutChannels
+                | _ -> int64 shape.InChannels
+
+            refused (length "result" (Operation.length operation shape)) (fun result ->
+                operateInto
+                    convolution
+                    operation
+                    shape
+                    (zeros "first" (elements (Operation.first operation shape)))
+                    (zeros "second" (elements (Operation.second operation shape)))
+                    (zeros "bias" bias)
+                    result)
 
     let private capabilities (convolution: IConvolution) =
         set
@@ -226,7 +288,7 @@ module Contract =
             Profile = profile
             Prepare = prepare
             Operate = operate convolution
-            Place = place (runContract convolution)
+            Place = place (operateOn convolution)
             Viewed =
                 fun shape (struct (x, xv)) (struct (k, kv)) b (struct (y, yv)) ->
                     match box convolution with
@@ -237,7 +299,7 @@ module Contract =
 
     /// Holds a method under a declared profile, in memory of the kit's.
     let ofMethod name (profile: Profile) (run: Convolution) : Subject =
-        let onMemory shape (laid: Laid) =
+        let onMemory _ shape (laid: Laid) =
             run.Invoke(
                 shape,
                 Span.op_Implicit laid.Input.Floats,

@@ -68,8 +68,9 @@ type Profile =
 type BadCall =
     /// Sixteen numbers that make no convolution, in the order of ConvShape's fields.
     | BadShape of numbers: int list
-    /// A tensor of the forward call that has the wrong number of elements: "input", "kernel", "bias", "output", "workspace".
-    | BadLength of ConvShape * tensor: string * length: int
+    /// A tensor of a call that has the wrong number of elements: "input", "kernel", "bias", "output", "workspace" of the forward pass; of the
+    /// others "first", "second", "bias" and "result".
+    | BadLength of Operation * ConvShape * tensor: string * length: int
     /// A shape that the subject says it does not support.
     | NotSupported of ConvShape
 
@@ -94,8 +95,8 @@ type Subject =
         Prepare: ConvShape -> float32[] -> float32[] -> float32[] -> float32[]
         /// Any other operation: first and second operand, bias.
         Operate: Operation -> ConvShape -> float32[] -> float32[] -> float32[] -> float32[]
-        /// The forward pass laid in memory as told.
-        Place: Placement -> ConvShape -> float32[] -> float32[] -> float32[] -> struct (float32[] * Traces)
+        /// An operation laid in memory as told: first and second operand, bias.
+        Place: Placement -> Operation -> ConvShape -> float32[] -> float32[] -> float32[] -> struct (float32[] * Traces)
         /// The forward pass through views of input, kernel and output; the output's memory is given and changed.
         Viewed:
             ConvShape
@@ -128,7 +129,7 @@ module Subject =
             Forward = fun _ _ _ _ -> lacks "forward pass"
             Prepare = fun _ _ _ _ -> lacks "forward pass"
             Operate = fun operation _ _ _ _ -> lacks (Operation.title operation)
-            Place = fun _ _ _ _ _ -> lacks "memory of the caller's"
+            Place = fun _ _ _ _ _ _ -> lacks "memory of the caller's"
             Viewed = fun _ _ _ _ _ -> lacks "views"
             Refuse = fun _ -> lacks "calls to refuse"
             OutputSize = fun _ -> lacks "output size"
