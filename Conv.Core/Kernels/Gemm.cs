@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Conv;
 
@@ -37,6 +38,7 @@ internal static unsafe class Gemm
     }
 
     /// <summary><c>C[i,j] += Σ_k A[i,k]·B[k,j]</c>, the terms added to C in the order of k. Parameters as those of <see cref="Multiply"/>.</summary>
+    [SkipLocalsInit] // Pack writes of the panel what AddPanel reads.
     public static void Add(
         int rows, int columns, int depth, ReadOnlySpan<float> a, int strideA, ReadOnlySpan<float> b, int strideB, Span<float> c, int strideC)
     {
