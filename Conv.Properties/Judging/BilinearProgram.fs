@@ -188,11 +188,17 @@ type BilinearProgram private (algorithm: Bilinear) =
         let taps, area = r * r, alpha * alpha
         let tiles = s.OutWidth + m - 1
         let columns = tiles + alpha - 1
-        let kernels = Array.zeroCreate (s.OutChannels * cg * area)
-        let kernelHalf = Array.zeroCreate area
 
-        for at in 0 .. s.OutChannels * cg - 1 do
-            sandwich sparseG absK (at * taps) r kernelHalf kernels (at * area)
+        // Of each output channel and position of the transformed tile, the terms over the channels.
+        let kernels = Array.init (s.OutChannels * area) (fun _ -> Array.zeroCreate cg)
+        let kernelHalf, kernel = Array.zeroCreate area, Array.zeroCreate area
+
+        for o in 0 .. s.OutChannels - 1 do
+            for c in 0 .. cg - 1 do
+                sandwich sparseG absK ((o * cg + c) * taps) r kernelHalf kernel 0
+
+                for t in 0 .. area - 1 do
+                    kernels[o * area + t][c] <- struct (c, kernel[t])
 
         let inputHalf = Array.zeroCreate (alpha * columns)
         let inputs = Array.zeroCreate (cg * area * tiles)
@@ -214,38 +220,27 @@ type BilinearProgram private (algorithm: Bilinear) =
 
             for t in 0 .. alpha - 1 do
                 for t' in 0 .. alpha - 1 do
-                    for struct (j, entry) in sparseB[t'] do
-                        Values.addScaled entry inputHalf (t * columns + j) inputs ((c * area + t * alpha + t') * tiles) tiles
+                    Values.combine sparseB[t'] inputHalf (t * columns) 1 inputs ((c * area + t * alpha + t') * tiles) tiles
 
         /// y[i, i'] = (|Aᵀ|·sum·|A|)[i, i'].
         let transformSum () =
-            Array.Clear outputHalf
-            Array.Clear y
-
             for i in 0 .. m - 1 do
-                for struct (t, entry) in sparseA[i] do
-                    Values.addScaled entry sum (t * alpha * tiles) outputHalf (i * alpha * tiles) (alpha * tiles)
+                Values.combine sparseA[i] sum 0 (alpha * tiles) outputHalf (i * alpha * tiles) (alpha * tiles)
 
                 for i' in 0 .. m - 1 do
-                    for struct (t', entry) in sparseA[i'] do
-                        Values.addScaled entry outputHalf ((i * alpha + t') * tiles) y ((i * m + i') * tiles) tiles
+                    Values.combine sparseA[i'] outputHalf (i * alpha * tiles) tiles y ((i * m + i') * tiles) tiles
 
         for n in 0 .. s.Batch - 1 do
             for group in 0 .. s.Groups - 1 do
                 for i0 in 1 - m .. s.OutHeight - 1 do
-                    Array.Clear inputs
-
                     for c in 0 .. cg - 1 do
                         transformInput (n * s.InChannels + group * cg + c) i0 c
 
                     onInput inputs
 
                     for o in group * og .. group * og + og - 1 do
-                        Array.Clear sum
-
-                        for c in 0 .. cg - 1 do
-                            for t in 0 .. area - 1 do
-                                Values.addScaled kernels[(o * cg + c) * area + t] inputs ((c * area + t) * tiles) sum (t * tiles) tiles
+                        for t in 0 .. area - 1 do
+                            Values.combine kernels[o * area + t] inputs (t * tiles) (area * tiles) sum (t * tiles) tiles
 
                         transformSum ()
 

@@ -111,6 +111,30 @@ module Values =
             target[at + i] <- target[at + i] + factor * source[from + i]
             i <- i + 1
 
+    /// target[at…] = Σ factor·source[from + column·pitch…] over the terms (column, factor) from left to right, `count` elements; every
+    /// product and every sum rounded by itself.
+    let combine (terms: struct (int * float)[]) (source: float[]) from pitch (target: float[]) at count =
+        let width = Vector<float>.Count
+        let mutable i = 0
+
+        while i <= count - width do
+            let mutable sum = Vector<float>.Zero
+
+            for struct (column, factor) in terms do
+                sum <- sum + Vector<float> factor * Vector<float>(source, from + column * pitch + i)
+
+            sum.CopyTo(target, at + i)
+            i <- i + width
+
+        while i < count do
+            let mutable sum = 0.0
+
+            for struct (column, factor) in terms do
+                sum <- sum + factor * source[from + column * pitch + i]
+
+            target[at + i] <- sum
+            i <- i + 1
+
     /// data[i] ← f(data[i]).
     let inline update ([<InlineIfLambda>] f: float -> float) (data: float[]) =
         for at in 0 .. data.Length - 1 do
