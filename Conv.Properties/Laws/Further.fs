@@ -229,55 +229,6 @@ let private offsetInput =
 
 // ---- ORDER-INFERENCE
 
-/// A summation tree: its leaves are products, by their place in the sum.
-type private Tree =
-    | Leaf of int
-    | Node of Tree * Tree
-
-let rec private leaves tree =
-    match tree with
-    | Leaf at -> [ at ]
-    | Node(a, b) -> leaves a @ leaves b
-
-/// The tree from the number of leaves below the node where two terms meet; none where the numbers fit no tree of two operands each.
-let rec private treeOf (below: int -> int -> int) (terms: int list) : Tree option =
-    match terms with
-    | [] -> None
-    | [ at ] -> Some(Leaf at)
-    | first :: rest ->
-        rest
-        |> List.groupBy (below first)
-        |> List.sortBy fst
-        |> List.fold
-            (fun tree (size, others) ->
-                match tree, treeOf below others with
-                | Some tree, Some other when (leaves tree).Length + others.Length = size -> Some(Node(tree, other))
-                | _ -> None)
-            (Some(Leaf first))
-
-/// The sum in float32; a product is rounded by itself, or, where `fused` says so, together with the sum that it enters.
-let rec private simulate (fused: int -> bool) (x: float32[]) (k: float32[]) tree : float32 =
-    let enters at other = MathF.FusedMultiplyAdd(x[at], k[at], simulate fused x k other)
-
-    match tree with
-    | Leaf at -> x[at] * k[at]
-    // Of two products the later one enters the earlier, unless only the earlier is fused.
-    | Node(Leaf a, Leaf b) when fused (max a b) -> enters (max a b) (Leaf(min a b))
-    | Node(Leaf a, Leaf b) when fused (min a b) -> enters (min a b) (Leaf(max a b))
-    | Node(Leaf at, (Node _ as other))
-    | Node((Node _ as other), Leaf at) when fused at -> enters at other
-    | Node(a, b) -> simulate fused x k a + simulate fused x k b
-
-/// Which products may be fused: none, all, then every other choice, the same for all data.
-let private fusings n : (int -> bool) seq =
-    seq {
-        yield fun _ -> false
-        yield fun _ -> true
-
-        for chosen in 1 .. (1 <<< n) - 2 do
-            yield fun at -> chosen &&& (1 <<< at) <> 0
-    }
-
 let private orderInference =
     Law.equation
         7
@@ -329,15 +280,15 @@ let private orderInference =
             else
                 let below = Array2D.init n n (fun i j -> if i = j then 1 else n - outside i j)
 
-                match treeOf (fun i j -> below[i, j]) [ 0 .. n - 1 ] with
+                match Summation.treeOf (fun i j -> below[i, j]) [ 0 .. n - 1 ] with
                 | None -> Judge.inapplicable "its partial sums are wider than float32, or add more than two at a time"
                 | Some tree ->
                     let actual = [| for x, k in inputs -> trial.Subject.Forward s x k [||] |> Array.head |> float |]
-                    let simulated fused = [| for x, k in inputs -> float (simulate fused x k tree) |]
+                    let simulated fused = [| for x, k in inputs -> float (Summation.simulate fused x k tree) |]
                     let value data = Approx.exact (Values.ofArray (1, 1, 1, inputs.Length) data)
 
                     let closest =
-                        fusings n
+                        Summation.fusings n
                         |> Seq.map simulated
                         |> Seq.tryFind (fun right -> Array.forall2 (=) actual right)
                         |> Option.defaultWith (fun () -> simulated (fun _ -> false))
