@@ -262,6 +262,49 @@ let private listSubjects () =
 
     command
 
+let private profile () =
+    let subjects =
+        Argument<string[]>(
+            "SUBJECT",
+            Description = "Whose profile; also a group (ours, variants, museum). None means all of ours.",
+            Arity = ArgumentArity.ZeroOrMore
+        )
+
+    let brief =
+        Option<bool>("--brief", Description = "A few lines each, as verify prints them.", DefaultValueFactory = fun _ -> false)
+
+    let command =
+        Command(
+            "profile",
+            "Find out what convolutions do, and compare it with what they declare.\n\n"
+            + "A few hundred calls whose answers tell one way of computing from another: 1 + 2^-23 through a single weight shows how many bits "
+            + "an input keeps; 2^23 + 1 - 2^23 how wide partial sums are; which of two large terms absorbs the others, the order of summation; "
+            + "a NaN in one pixel, the tiles of a fast algorithm. Nothing that is declared is believed, and nothing is judged: "
+            + "'declared but not seen' is for the laws (verify), 'denied but seen' may be worth a declaration.\n\n"
+            + "For example: profile loop winograd-f4x3; profile variants --brief"
+        )
+
+    command.Add subjects
+    command.Add brief
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        let subjects =
+            parsed.GetValue subjects
+            |> Option.ofObj
+            |> Option.defaultValue [||]
+            |> subjectsOf
+
+        let profiles = List.zip subjects (Probe.all Run.defaults.Threads subjects)
+
+        if parsed.GetRequiredValue brief then
+            Profiles.lines profiles
+        else
+            Profiles.table profiles
+
+        0)
+
+    command
+
 let private listCases () =
     let law = Argument<string>("LAW", Description = "The law.")
 
@@ -377,7 +420,7 @@ let run (arguments: string[]) : int =
             + "3 a foreign subject could not be opened; 4 undecided."
         )
 
-    for command in [ verify (); replay (); listLaws (); listSubjects (); listWorkloads (); listCases () ] do
+    for command in [ verify (); replay (); profile (); listLaws (); listSubjects (); listWorkloads (); listCases () ] do
         root.Add command
 
     let parsed = root.Parse arguments

@@ -78,6 +78,7 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) fold
     let results =
         withProgress quiet "holding to the laws" jobs.Length (fun step -> Run.all options jobs (heard >> step))
 
+    let profiles = List.zip subjects (Probe.all options.Threads subjects)
     let seconds = clock.Elapsed.TotalSeconds
     let cells = Conclusion.matrix chosen subjects results
     let judged = judged subjects cells
@@ -104,9 +105,13 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) fold
         Terminal.line ""
 
     Matrix.verdicts judged
+
+    if not quiet then
+        Profiles.lines profiles
+
     let total = results |> List.sumBy (fun r -> int64 r.Cases)
     let path = Path.Combine(folder, "conformance.json")
-    Json.save path (Json.conformance options chosen judged seconds)
+    Json.save path (Json.conformance options chosen judged profiles seconds)
 
     if not quiet then
         let inv = CultureInfo.InvariantCulture

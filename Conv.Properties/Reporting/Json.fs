@@ -145,7 +145,14 @@ let heading (options: Run.Options) (seconds: float) (w: Utf8JsonWriter) =
         w.WriteNumber("threads", options.Threads))
 
 /// The whole of a run of `verify`.
-let conformance options (laws: Law list) (judged: Matrix.Judged list) seconds (w: Utf8JsonWriter) =
+let conformance
+    options
+    (laws: Law list)
+    (judged: Matrix.Judged list)
+    (profiles: (Subject * Probe.Probed) list)
+    seconds
+    (w: Utf8JsonWriter)
+    =
     let results = judged |> List.collect (fun (_, _, cells) -> cells |> List.collect _.Results)
     w.WriteStartObject()
     heading options seconds w
@@ -162,7 +169,11 @@ let conformance options (laws: Law list) (judged: Matrix.Judged list) seconds (w
         | Conclusion.Violates -> w.WriteString("verdict", "violates")
         | Conclusion.Unsettled reasons ->
             w.WriteString("verdict", "undecided")
-            strings w "reasons" reasons)
+            strings w "reasons" reasons
+
+        profiles
+        |> List.filter (fun (other, _) -> other.Name = subject.Name && Profiles.applies other)
+        |> List.iter (Profiles.json w))
 
     list w "laws" laws (fun law ->
         w.WriteString("id", law.Id)
