@@ -431,7 +431,7 @@ let private laidAlike (subject: Subject) (s: ConvShape) (placements: Placement l
     let results =
         [
             for placement in placements ->
-                let struct (y, _) = subject.Place placement s x k b
+                let struct (y, _) = subject.Place placement Operation.Forward s x k b
                 y
         ]
 

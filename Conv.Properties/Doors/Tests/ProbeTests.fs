@@ -214,8 +214,8 @@ let ``what changes from call to call, with the address or with the threads is se
     let crooked =
         { loop with
             Place =
-                fun p s x k b ->
-                    let struct (y, traces) = loop.Place p s x k b
+                fun p operation s x k b ->
+                    let struct (y, traces) = loop.Place p operation s x k b
                     struct (Array.map (fun v -> if p.Misalign = 13 then -v else v) y, traces)
         }
 
