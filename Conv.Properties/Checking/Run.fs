@@ -52,6 +52,8 @@ type Result =
         KitFault: string option
         /// Of all cases drawn, in order.
         Digest: uint64
+        /// Of the subject's exact results in the cases that decided, in order.
+        Outputs: uint64
         Milliseconds: float
     }
 
@@ -122,7 +124,7 @@ let law (options: Options) (law: Law) (subject: Subject) tier : Result =
 
     let mutable index, held, elements, ratio, oracle = 0, 0, 0L, 0.0, 0
     let mutable leftGrid, undecided, unsupported = 0, 0, 0
-    let mutable digest = 0UL
+    let mutable digest, outputs = 0UL, 0UL
     let mutable failure = None
     let mutable fault = None
 
@@ -141,6 +143,7 @@ let law (options: Options) (law: Law) (subject: Subject) tier : Result =
                 held <- held + 1
                 elements <- elements + evidence.Elements
                 ratio <- max ratio evidence.Ratio
+                outputs <- Fill.mix (outputs ^^^ evidence.Outputs)
 
                 if evidence.AgainstOracle then
                     oracle <- oracle + 1
@@ -191,6 +194,7 @@ let law (options: Options) (law: Law) (subject: Subject) tier : Result =
         Failure = failure
         KitFault = fault
         Digest = digest
+        Outputs = outputs
         Milliseconds = clock.Elapsed.TotalMilliseconds
     }
 

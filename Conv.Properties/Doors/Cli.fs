@@ -70,6 +70,23 @@ let private parseTiers (text: string) =
     | "bounded" -> [ Bounded ]
     | _ -> usage $"'{text}' is not a tier; write exact, bounded or all"
 
+/// The instruction sets, and whether each was asked for by name.
+let private parseSets (text: string) =
+    match text.Split(',', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries) with
+    | [| "all" |] -> InstructionSet.all, false
+    | [||] -> usage "--isa names no instruction set; write all, or some of host, scalar, 128, 256, 512"
+    | names ->
+        [
+            for name in Array.distinct names do
+                match
+                    InstructionSet.host :: InstructionSet.all
+                    |> List.tryFind (fun s -> s.Name = name)
+                with
+                | Some set -> set
+                | None -> usage $"'{name}' is no instruction set; write all, or some of host, scalar, 128, 256, 512"
+        ],
+        true
+
 /// Checked before anything runs: a report that cannot be written should not cost a run.
 let private reportFolder (folder: string) =
     try
@@ -139,13 +156,22 @@ let private verify () =
             DefaultValueFactory = fun _ -> Run.defaults.Threads
         )
 
+    let isa =
+        Option<string>(
+            "--isa",
+            Description =
+                "The same run on each of these instruction sets, in a process of its own with the runtime's switches set; exact results "
+                + "must be the same bits on all. all, or some of host, scalar, 128, 256, 512. [default: this process, as it is]",
+            HelpName = "SETS"
+        )
+
     let quiet =
         Option<bool>("--quiet", Description = "The verdict and the counterexamples alone.", DefaultValueFactory = fun _ -> false)
 
     let command = Command("verify", "Hold convolutions to the laws of the specification.")
     command.Add subjects
 
-    for option in [ laws :> Option; cases; seed; tier; report; workload; threads; quiet ] do
+    for option in [ laws :> Option; cases; seed; tier; report; workload; threads; isa; quiet ] do
         command.Add option
 
     command.SetAction(fun (parsed: ParseResult) ->
@@ -178,7 +204,32 @@ let private verify () =
             | null -> false
             | result -> not result.Implicit
 
+        /// What a child is told: this command without what the parent does.
+        let again () =
+            [
+                "verify"
+                yield! parsed.GetValue subjects |> Option.ofObj |> Option.defaultValue [||]
+                "--laws"
+                parsed.GetRequiredValue laws
+                "--cases"
+                string options.Cases
+                "--seed"
+                parsed.GetRequiredValue seed
+                "--tier"
+                parsed.GetRequiredValue tier
+                "--threads"
+                string options.Threads
+                if parsed.GetRequiredValue quiet then
+                    "--quiet"
+            ]
+
         match parsed.GetValue workload |> Option.ofObj with
+        | _ when given isa ->
+            if given workload then
+                usage "--isa and --workload do not go together"
+
+            let sets, named = parsed.GetRequiredValue isa |> parseSets
+            VerifySets.run (again ()) sets named (folder "artifacts") (parsed.GetRequiredValue quiet)
         | Some _ when [ laws :> Option; cases; tier ] |> List.exists given ->
             usage "--workload takes every layer once; --laws, --cases and --tier do not go with it"
         | None -> Verify.laws options chosen held (folder "artifacts") (parsed.GetRequiredValue quiet)
@@ -410,6 +461,16 @@ let private replay () =
 
     command
 
+let private instructions () =
+    let command =
+        Command("instructions", "Print what the runtime uses of this processor, as a process of `verify --isa` sees it.")
+
+    command.SetAction(fun (_: ParseResult) ->
+        Terminal.line (string InstructionSet.here)
+        0)
+
+    command
+
 // ---- main
 
 let run (arguments: string[]) : int =
@@ -420,7 +481,17 @@ let run (arguments: string[]) : int =
             + "3 a foreign subject could not be opened; 4 undecided."
         )
 
-    for command in [ verify (); replay (); profile (); listLaws (); listSubjects (); listWorkloads (); listCases () ] do
+    for command in
+        [
+            verify ()
+            replay ()
+            profile ()
+            listLaws ()
+            listSubjects ()
+            listWorkloads ()
+            listCases ()
+            instructions ()
+        ] do
         root.Add command
 
     let parsed = root.Parse arguments

@@ -38,7 +38,7 @@ let private withProgress quiet (title: string) steps (work: (string option -> un
     else
         work (Option.iter (fun line -> Console.Error.WriteLine(Terminal.show line)))
 
-let private judged subjects (cells: Conclusion.Cell list) : Matrix.Judged list =
+let private judged (subjects: Subject list) (cells: Conclusion.Cell list) : Matrix.Judged list =
     [
         for subject in subjects do
             let own = cells |> List.filter (fun c -> c.Subject.Name = subject.Name)

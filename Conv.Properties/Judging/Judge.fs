@@ -65,6 +65,7 @@ let conclude (equation: Equation) =
                 Elements = int64 equation.Left.Value.Length
                 Ratio = held.Ratio
                 AgainstOracle = false
+                Outputs = 0UL
             }
 
 let private sameCall (a: Call) (b: Call) =
@@ -121,6 +122,7 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
                             Elements = elements
                             Ratio = held |> List.map (fun (_, h) -> h.Ratio) |> List.max
                             AgainstOracle = calls |> List.exists _.ByOracle
+                            Outputs = trial.Outputs
                         }
     with
     | SubjectFault(fault, call) -> Faulted(fault, call)

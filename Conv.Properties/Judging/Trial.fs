@@ -13,6 +13,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     let calls = ResizeArray<Call>()
     let shape = case.Problem
     let mutable outside = false
+    let mutable outputs = 0UL
     let mutable workspace = 0L
 
     let tensor role dims =
@@ -129,6 +130,15 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         calls.Add(call output)
         output
 
+    /// Adds results to the digest: a word of each number's bits. There is one zero, since the order of a sum decides its sign.
+    let digest (value: float[]) =
+        for at in 0 .. value.Length - 1 do
+            outputs <-
+                (outputs ^^^ BitConverter.DoubleToUInt64Bits(value[at] + 0.0))
+                * 0x9E3779B97F4A7C15UL
+
+            outputs <- outputs ^^^ (outputs >>> 32)
+
     let planned operation s supported =
         calls.Add
             {
@@ -144,7 +154,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         Approx.exact (Values.blank (Operation.result operation s))
 
     /// What a call errs by beside its operands' errors; on the exact tier nothing, or the case has left its grid.
-    let ownError operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
+    let ownError operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) (value: float[]) =
         let arithmetic = subject.Profile.Arithmetic(operation, s)
         let traits = subject.Profile.Traits
 
@@ -154,6 +164,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         elif case.Tier = Bounded then
             Bound.ofCall operation arithmetic traits s x k bias
         elif Bound.isExact operation arithmetic traits s x k bias then
+            digest value
             Zero
         else
             match arithmetic with
@@ -185,7 +196,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
             let value, own =
                 if supported then
                     let value = answer operation run s x32 k32 b32
-                    value, (if certify then ownError operation s x k bias else Zero)
+                    value, (if certify then ownError operation s x k bias value else Zero)
                 else
                     let value = Oracle.complete operation s x k bias
 
@@ -347,4 +358,6 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     member _.Calls = List.ofSeq calls
     /// Whether a problem of the exact tier was off the subject's grid: then nothing is decided.
     member _.LeftGrid = outside
+    /// A digest of the subject's results that are exact by certificate: whoever computes them, and on whatever, they are the same numbers.
+    member _.Outputs = outputs
     member _.Planning = planning

@@ -70,6 +70,8 @@ type Evidence =
         Ratio: float
         /// Whether the oracle stood in for a problem that the subject does not support.
         AgainstOracle: bool
+        /// Of the subject's results that are exact by certificate, in order.
+        Outputs: uint64
     }
 
 type Fault =

@@ -101,6 +101,10 @@ let private cell (w: Utf8JsonWriter) (cell: Conclusion.Cell) =
         w.WriteNumber("againstOracle", r.AgainstOracle)
         w.WriteNumber("worstErrorOverBound", r.Ratio)
         w.WriteString("casesDigest", $"{r.Digest:x16}")
+
+        if r.Tier = Exact then
+            w.WriteString("outputsDigest", $"{r.Outputs:x16}")
+
         w.WriteNumber("milliseconds", Math.Round(r.Milliseconds, 1))
 
         within w "discards" (fun () ->
@@ -142,6 +146,7 @@ let heading (options: Run.Options) (seconds: float) (w: Utf8JsonWriter) =
         w.WriteString("os", RuntimeInformation.OSDescription)
         w.WriteString("architecture", string RuntimeInformation.ProcessArchitecture)
         w.WriteString("runtime", RuntimeInformation.FrameworkDescription)
+        w.WriteString("instructions", string InstructionSet.here)
         w.WriteNumber("threads", options.Threads))
 
 /// The whole of a run of `verify`.
