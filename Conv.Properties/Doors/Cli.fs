@@ -98,6 +98,20 @@ let private reportFolder (folder: string) =
     with error ->
         usage $"cannot write to the report folder '{folder}': {error.Message}"
 
+/// What a process that judges beside pages writes its current case to: said by the process that started it.
+let private pagesJournal () = Option<string>("--pages-journal", Hidden = true)
+
+/// Law and subject as they are, or beside pages and written down.
+let private beside (journal: string | null) (work: (Law -> Law) -> (Subject -> Subject) -> 'a) =
+    match journal with
+    | null -> work id id
+    | path ->
+        use journal = new Paged.Journal(path)
+        work (Paged.law journal) (Paged.subject journal)
+
+let private noPages =
+    "this system has no pages that can be guarded; GUARD-ZONES of a plain verify is what there is"
+
 let private verify () =
     let subjects =
         Argument<string[]>("SUBJECT", Description = "Who is held to the laws; none means all of ours.", Arity = ArgumentArity.ZeroOrMore)
@@ -165,13 +179,24 @@ let private verify () =
             HelpName = "SETS"
         )
 
+    let guardPages =
+        Option<bool>(
+            "--guard-pages",
+            Description =
+                "The laws that lay memory, with pages around every tensor that nobody may touch: shows reads beyond a tensor that change "
+                + "nothing. A subject that touches one dies, in a process of its own, and the case is printed.",
+            DefaultValueFactory = fun _ -> false
+        )
+
+    let journal = pagesJournal ()
+
     let quiet =
         Option<bool>("--quiet", Description = "The verdict and the counterexamples alone.", DefaultValueFactory = fun _ -> false)
 
     let command = Command("verify", "Hold convolutions to the laws of the specification.")
     command.Add subjects
 
-    for option in [ laws :> Option; cases; seed; tier; report; workload; threads; isa; quiet ] do
+    for option in [ laws :> Option; cases; seed; tier; report; workload; threads; isa; guardPages; journal; quiet ] do
         command.Add option
 
     command.SetAction(fun (parsed: ParseResult) ->
@@ -204,35 +229,56 @@ let private verify () =
             | null -> false
             | result -> not result.Implicit
 
-        /// What a child is told: this command without what the parent does.
-        let again () =
+        /// What a child is told of how to judge.
+        let options' =
             [
-                "verify"
-                yield! parsed.GetValue subjects |> Option.ofObj |> Option.defaultValue [||]
-                "--laws"
-                parsed.GetRequiredValue laws
                 "--cases"
                 string options.Cases
                 "--seed"
                 parsed.GetRequiredValue seed
                 "--tier"
                 parsed.GetRequiredValue tier
-                "--threads"
-                string options.Threads
                 if parsed.GetRequiredValue quiet then
                     "--quiet"
             ]
 
+        /// This command without what the parent does.
+        let again () =
+            [
+                "verify"
+                yield! parsed.GetValue subjects |> Option.ofObj |> Option.defaultValue [||]
+                "--laws"
+                parsed.GetRequiredValue laws
+                "--threads"
+                string options.Threads
+                yield! options'
+            ]
+
+        match [ workload :> Option; isa; guardPages ] |> List.filter given with
+        | one :: other :: _ -> usage $"{one.Name} and {other.Name} do not go together"
+        | _ -> ()
+
         match parsed.GetValue workload |> Option.ofObj with
         | _ when given isa ->
-            if given workload then
-                usage "--isa and --workload do not go together"
-
             let sets, named = parsed.GetRequiredValue isa |> parseSets
             VerifySets.run (again ()) sets named (folder "artifacts") (parsed.GetRequiredValue quiet)
+        | _ when parsed.GetRequiredValue guardPages ->
+            if not Pages.exist then
+                usage noPages
+
+            match
+                chosen
+                |> List.filter (fun law -> List.exists (fun (l: Law) -> l.Id = law.Id) Paged.laws)
+            with
+            | [] ->
+                let known = Paged.laws |> List.map _.Id |> String.concat ", "
+                usage $"--guard-pages takes laws that lay memory; write some of {known}"
+            | laws -> VerifyPages.run options' laws held options.Threads (folder "artifacts") (parsed.GetRequiredValue quiet)
         | Some _ when [ laws :> Option; cases; tier ] |> List.exists given ->
             usage "--workload takes every layer once; --laws, --cases and --tier do not go with it"
-        | None -> Verify.laws options chosen held (folder "artifacts") (parsed.GetRequiredValue quiet)
+        | None ->
+            beside (parsed.GetValue journal) (fun law subject ->
+                Verify.laws options (List.map law chosen) (List.map subject held) (folder "artifacts") (parsed.GetRequiredValue quiet))
         | Some name ->
             match Workload.tryFind name with
             | None ->
@@ -408,9 +454,15 @@ let private replay () =
     let subject =
         Option<string>("--subject", Description = "Another subject than the line's.", HelpName = "SUBJECT")
 
+    let guardPages =
+        Option<bool>("--guard-pages", Description = "As `verify --guard-pages` judges it.", DefaultValueFactory = fun _ -> false)
+
+    let journal = pagesJournal ()
     let command = Command("replay", "Judge one case again.")
     command.Add line
-    command.Add subject
+
+    for option in [ subject :> Option; guardPages; journal ] do
+        command.Add option
 
     command.SetAction(fun (parsed: ParseResult) ->
         let named, case =
@@ -430,6 +482,11 @@ let private replay () =
 
         match parsed.GetValue subject |> Option.ofObj |> Option.orElse named with
         | None -> usage "the line names no subject; add --subject SUBJECT"
+        | subject when parsed.GetRequiredValue guardPages ->
+            if not Pages.exist then
+                usage noPages
+
+            VerifyPages.replay (parsed.GetRequiredValue line) subject
         | Some name ->
             let codes =
                 [
@@ -437,7 +494,7 @@ let private replay () =
                         if law.Needs |> List.exists (subject.Profile.Capabilities.Contains >> not) then
                             usage $"{law.Id} asks for what {subject.Name} does not offer"
 
-                        match law.Judge subject case with
+                        match beside (parsed.GetValue journal) (fun paged on -> (paged law).Judge (on subject) case) with
                         | Holds evidence ->
                             let ratio = evidence.Ratio.ToString("0.0000", CultureInfo.InvariantCulture)
 

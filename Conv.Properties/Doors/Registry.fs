@@ -9,7 +9,7 @@ let groups =
         "ours", "the catalogue and the kit's formulas", Ours.all
         "variants", "correct convolutions that sum differently", Variants.all
         "museum", "convolutions that are wrong, and that the laws must catch", Museum.all |> List.map _.Subject
-        "planted", "convolutions whose faults only `verify --isa` shows", Planted.all
+        "planted", "convolutions whose faults only `verify --isa` or `--guard-pages` shows", Planted.all
     ]
 
 /// All subjects by name.

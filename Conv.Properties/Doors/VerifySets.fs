@@ -75,8 +75,9 @@ let private runOn (arguments: string list) (folder: string) quiet (set: Instruct
         // A report of an earlier run is none of this one.
         File.Delete path
 
-        let heard line =
-            if not quiet then
+        // Without the traces of the dying.
+        let heard (line: string) =
+            if not quiet && not (line.StartsWith ' ') then
                 Console.Error.WriteLine $"{set.Name}: {line}"
 
         let ended =

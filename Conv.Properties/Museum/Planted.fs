@@ -1,7 +1,9 @@
 /// Faults that one run in one process does not show. They are held apart from the museum, whose pieces the laws catch without help.
 module Conv.Properties.Planted
 
+open System
 open System.Numerics
+open System.Runtime.InteropServices
 
 /// Columns that a vector loop does at a time, as this process runs it.
 let private lanes = if Vector.IsHardwareAccelerated then Vector<float32>.Count else 1
@@ -31,8 +33,32 @@ let scalarCrash =
         Accept =
             fun _ ->
                 if not Vector.IsHardwareAccelerated then
-                    System.Environment.FailFast "There is no scalar code."
+                    Environment.FailFast "There is no scalar code."
     }
     |> Textbook.subject "planted:scalar-crash"
 
-let all: Subject list = [ vectorTail; scalarCrash ]
+/// Keeps what was read from being left out.
+let mutable private seen = 0f
+
+/// Reads a vector at so many elements from the input's first, or behind its last, and makes nothing of it: neither result nor memory tells.
+let private peeking name (at: int -> int) =
+    let honest = Textbook.subject name Textbook.honest
+
+    let run =
+        Convolution(fun shape x k b y ->
+            (honest.Forward shape (x.ToArray()) (k.ToArray()) (b.ToArray())).AsSpan().CopyTo y
+            seen <- Vector.LoadUnsafe(&MemoryMarshal.GetReference x, unativeint (at x.Length))[0])
+
+    // Elsewhere than in the kit's memory it is honest: what lies beyond an array is nobody's business.
+    { Contract.ofMethod name honest.Profile run with
+        Forward = honest.Forward
+        Prepare = honest.Prepare
+    }
+
+/// The vector behind the last element.
+let readsBehind = peeking "planted:reads-behind" id
+
+/// The vector before the first element.
+let readsBefore = peeking "planted:reads-before" (fun _ -> -Vector<float32>.Count)
+
+let all: Subject list = [ vectorTail; scalarCrash; readsBehind; readsBefore ]

@@ -42,7 +42,7 @@ module Contract =
         (k: float32[])
         (b: float32[])
         =
-        let zoned size = new Zoned(size, p.Misalign * sizeof<float32>, p.Guard)
+        let zoned size = new Zoned(size, p.Misalign * sizeof<float32>, p.Guard, p.Pages)
         use input = zoned (bytes x)
         use kernel = zoned (bytes k)
         use bias = zoned (bytes b)

@@ -8,27 +8,41 @@ open System.Runtime.InteropServices
 open Microsoft.FSharp.NativeInterop
 
 /// Bytes between two guard zones. A zone is full of one number; a read beyond the tensor brings that number into the result, and a write
-/// beyond it is seen afterwards.
+/// beyond it is seen afterwards. On one side a page that nobody may touch can stand in a zone's place; where the tensor starts is then given.
 [<Sealed>]
-type Zoned(bytes: int, misalign: int, guard: float32) =
+type Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
     // At least as wide as what a vector loop may overrun by, and wider than the rows of most generated problems.
     static let zone = 512
+    static let zoneBytes = zone * sizeof<float32>
 
     let floats = bytes / sizeof<float32>
-    let whole = zone * 2 * sizeof<float32> + misalign + bytes + 64
-    let start = NativeMemory.AlignedAlloc(unativeint whole, 64un)
+    // Floats stand on multiples of four bytes, also behind a workspace of an odd number of them.
+    let filled = (bytes + 3) / 4 * 4
+
+    let paged = if pages = NoPages then struct (0n, 0) else Pages.take (zoneBytes + filled)
+
+    let start =
+        match paged with
+        | 0n, _ -> NativeMemory.AlignedAlloc(unativeint (2 * zoneBytes + misalign + bytes + 64), 64un)
+        | first, _ -> first.ToPointer()
 
     let at (offset: int) = NativePtr.toVoidPtr (NativePtr.add (NativePtr.ofVoidPtr<byte> start) offset)
 
-    let content = zone * sizeof<float32> + misalign
-    let before () = Span<float32>(at misalign, zone)
-    // Floats stand on multiples of four bytes, also behind a workspace of an odd number of them.
-    let behind = content + (bytes + 3) / 4 * 4
-    let after () = Span<float32>(at behind, zone)
+    let content =
+        match pages, paged with
+        | NoPages, _ -> zoneBytes + misalign
+        | PageBehind, (_, inner) -> inner - filled
+        | PageBefore, _ -> 0
+
+    let before () = Span<float32>(at (content - zoneBytes), (if pages = PageBefore then 0 else zone))
+    let after () = Span<float32>(at (content + filled), (if pages = PageBehind then 0 else zone))
 
     do
         before().Fill guard
         after().Fill guard
+
+    /// Where the content starts.
+    member _.Address = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(at content))
 
     /// The content as floats.
     member _.Floats = Span<float32>(at content, floats)
@@ -42,13 +56,13 @@ type Zoned(bytes: int, misalign: int, guard: float32) =
         let mutable count = 0
         let zones = before ()
 
-        for at in 0 .. zone - 1 do
+        for at in 0 .. zones.Length - 1 do
             if BitConverter.SingleToInt32Bits zones[at] <> bits then
                 count <- count + 1
 
         let zones = after ()
 
-        for at in 0 .. zone - 1 do
+        for at in 0 .. zones.Length - 1 do
             if BitConverter.SingleToInt32Bits zones[at] <> bits then
                 count <- count + 1
 
@@ -69,7 +83,7 @@ type Zoned(bytes: int, misalign: int, guard: float32) =
         count
 
     interface IDisposable with
-        member _.Dispose() = NativeMemory.AlignedFree start
+        member _.Dispose() = if pages = NoPages then NativeMemory.AlignedFree start else Pages.give paged
 
 /// How a call is laid in memory, and what stands there before it.
 type Placement =
@@ -80,8 +94,10 @@ type Placement =
         OutputHolds: float32
         /// What the workspace holds before the call.
         WorkspaceHolds: float32
-        /// Every tensor starts so many floats behind a multiple of 64 bytes.
+        /// Every tensor starts so many floats behind a multiple of 64 bytes, where no page says where it starts.
         Misalign: int
+        /// Where pages stand that nobody may touch.
+        Pages: Pages
         /// Threads that may work on the call; 0 leaves it to the subject.
         Threads: int
         /// The output is written over the input.
@@ -107,6 +123,7 @@ module Placement =
             OutputHolds = Single.NaN
             WorkspaceHolds = Single.NaN
             Misalign = 0
+            Pages = NoPages
             Threads = 0
             InPlace = false
         }

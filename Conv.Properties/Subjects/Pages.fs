@@ -1,0 +1,99 @@
+namespace Conv.Properties
+
+// Pages are the system's own: they are reached through their address.
+#nowarn "9"
+
+open System
+open System.Runtime.InteropServices
+open Microsoft.FSharp.NativeInterop
+
+/// The pages around a tensor that nobody may touch: the system ends a process that does, and so shows a read that changes nothing.
+type Pages =
+    | NoPages
+    /// The tensor's last byte (its last float, if it has an odd number of bytes) is the last before such a page.
+    | PageBehind
+    /// Its first byte is the first behind one.
+    | PageBefore
+
+/// Memory between two pages that nobody may touch.
+[<RequireQualifiedAccess>]
+module Pages =
+    module private Posix =
+        [<DllImport("libc", SetLastError = true)>]
+        extern nativeint mmap(nativeint address, unativeint length, int protection, int flags, int file, int64 offset)
+
+        [<DllImport("libc", SetLastError = true)>]
+        extern int mprotect(nativeint address, unativeint length, int protection)
+
+        [<DllImport("libc", SetLastError = true)>]
+        extern int munmap(nativeint address, unativeint length)
+
+        let none, readWrite = 0, 3
+        // MAP_PRIVATE and MAP_ANONYMOUS, which systems number differently.
+        let privateAnonymous () = if OperatingSystem.IsMacOS() then 0x1002 else 0x22
+
+    module private Windows =
+        [<DllImport("kernel32", SetLastError = true)>]
+        extern nativeint VirtualAlloc(nativeint address, unativeint length, uint32 kind, uint32 protection)
+
+        [<DllImport("kernel32", SetLastError = true)>]
+        extern bool VirtualProtect(nativeint address, unativeint length, uint32 protection, uint32& before)
+
+        [<DllImport("kernel32", SetLastError = true)>]
+        extern bool VirtualFree(nativeint address, unativeint length, uint32 kind)
+
+        let reserveAndCommit, release, noAccess, readWrite = 0x3000u, 0x8000u, 1u, 4u
+
+    /// Whether this system has such pages.
+    let exist =
+        Environment.Is64BitProcess
+        && (OperatingSystem.IsLinux()
+            || OperatingSystem.IsMacOS()
+            || OperatingSystem.IsWindows())
+
+    /// Bytes of a page.
+    let size = Environment.SystemPageSize
+
+    let private fail what =
+        raise (OutOfMemoryException $"The system gives no guarded memory: {what} failed with error {Marshal.GetLastPInvokeError()}.")
+
+    /// At least so many bytes, a multiple of a page, between two that nobody may touch: the address of the first, and how many there are.
+    let take (bytes: int) =
+        let inner = max 1 ((bytes + size - 1) / size) * size
+        let whole = unativeint (inner + 2 * size)
+
+        let start =
+            if OperatingSystem.IsWindows() then
+                Windows.VirtualAlloc(0n, whole, Windows.reserveAndCommit, Windows.readWrite)
+            else
+                Posix.mmap (0n, whole, Posix.readWrite, Posix.privateAnonymous (), -1, 0L)
+
+        if start = 0n || start = -1n then
+            fail "reserving"
+
+        let forbid address =
+            if OperatingSystem.IsWindows() then
+                let mutable before = 0u
+
+                if not (Windows.VirtualProtect(address, unativeint size, Windows.noAccess, &before)) then
+                    fail "protecting"
+            elif Posix.mprotect (address, unativeint size, Posix.none) <> 0 then
+                fail "protecting"
+
+        let first = start + nativeint size
+        forbid start
+        forbid (first + nativeint inner)
+        struct (first, inner)
+
+    /// Gives back what `take` gave.
+    let give struct (first: nativeint, inner: int) =
+        let start = first - nativeint size
+
+        let given =
+            if OperatingSystem.IsWindows() then
+                Windows.VirtualFree(start, 0un, Windows.release)
+            else
+                Posix.munmap (start, unativeint (inner + 2 * size)) = 0
+
+        if not given then
+            fail "giving back"
