@@ -44,10 +44,10 @@ let last (path: string) =
 
 /// The subject with each call laid twice, a page behind every tensor and then one before it. Where the two differ there is NaN.
 let subject (journal: Journal) (s: Subject) =
-    let place (p: Placement) shape x k b =
+    let place (p: Placement) operation shape x k b =
         let laid pages =
             journal.Lay pages
-            let result = s.Place { p with Pages = pages } shape x k b
+            let result = s.Place { p with Pages = pages } operation shape x k b
             journal.Lay NoPages
             result
 
