@@ -52,6 +52,7 @@ let ``bits of operands, partial sums and results are found`` () =
             exactly "variant:bias-first" 24 24 24 24
             exactly "museum:m145-tf32-inputs" 11 11 24 24
             exactly "museum:s48-f16-inputs" 11 24 24 24
+            exactly "museum:m190-tf32-changes-an-identity" 11 24 24 24
             exactly "museum:m123-bf16-accumulator" 24 24 8 8
             exactly "museum:m044-f16-accumulator" 24 24 11 11
         ]
@@ -138,6 +139,8 @@ let ``ranges tell float16 from TF32 and bfloat16`` () =
             "bfloat16", range -133 127, range -133 127
             "tf32", range -136 127, range -149 127
             "float16", range -24 15, range -24 15
+            "museum:q27-subnormal-inputs-flushed", range -126 127, range -149 127
+            "museum:q28-subnormal-outputs-flushed", range -149 127, range -126 127
             "museum:s53-saturates-at-65504", range -149 127, range -149 15
             // What is multiplied by 2^126 at most does not reach a thousandth.
             "museum:s54-small-outputs-flushed", range -135 127, range -9 127
@@ -174,6 +177,8 @@ let ``NaN is followed to where it comes out`` () =
             "variant:winograd-f4x3-shifted", Some(Probe.InTiles 4)
             "int8", Some Probe.Lost
             "museum:m173-tile-step-of-two", Some Probe.Beyond
+            "museum:m144-nan-left-out", Some Probe.Lost
+            "museum:m149-nan-cleared", Some Probe.Lost
         ]
 
     Assert.Equal<_ list>(expected, [ for name, _ in expected -> name, (probe name).Spread ])
@@ -195,6 +200,7 @@ let ``what changes from call to call, with the address or with the threads is se
     let p = probe "parallel-tiled"
     Assert.Equal((Some true, Some true, Some true), (p.Repeatable, p.AnyAddress, p.AnyThreads))
     Assert.Equal(None, (probe "loop").AnyThreads)
+    Assert.Equal(Some false, (probe "museum:q16-remainder-of-the-rows").AnyThreads)
     let mutable calls = 0
 
     let restless =
