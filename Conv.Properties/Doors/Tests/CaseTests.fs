@@ -16,7 +16,7 @@ let private drawn (subject: Subject) count =
         for law in All.laws do
             if law.Needs |> List.forall subject.Profile.Capabilities.Contains then
                 for tier in law.Tiers do
-                    for index in 0 .. count - 1 -> law, Address.case 11UL law subject.Profile tier index
+                    for index in 0 .. (if law.Fixed then 0 else count - 1) -> law, Address.case 11UL law subject.Profile tier index
     ]
 
 let private inDomain (law: Law) (case: Case) = law.Project case.Problem = ValueSome case.Problem

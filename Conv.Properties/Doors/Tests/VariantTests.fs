@@ -14,7 +14,7 @@ let private find name =
 [<Theory; MemberData(nameof variants)>]
 let ``a variant passes every law`` (name: string) =
     let subject = find name
-    let options = { Run.defaults with Cases = 40; Threads = 1; Seed = 7UL }
+    let options = { Run.defaults with Cases = 30; Threads = 1; Seed = 7UL }
     let results = Run.all options (Run.jobs options All.laws [ subject ]) ignore
 
     for r in results do
