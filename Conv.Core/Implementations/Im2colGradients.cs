@@ -44,9 +44,9 @@ public sealed partial class Im2col : IGradients, ITransposedConvolution
                 TensorView channels = dense with { Offset = dense.At(n, g * shape.InChannelsPerGroup, 0, 0) };
                 ReadOnlySpan<float> gradients = OfGroup(outputGradient, (n * shape.Groups) + g, shape.OutChannelsPerGroup * outPlane);
                 Span<float> result = OfGroup(kernelGradient, g, shape.OutChannelsPerGroup * terms);
-                for (int first = 0; first < outPlane; first += columnsPerBlock)
+                for (int first = 0, columns; first < outPlane; first += columns)
                 {
-                    int columns = Math.Min(columnsPerBlock, outPlane - first);
+                    columns = Math.Min(columnsPerBlock, outPlane - first);
                     Patches.Gather(shape, input, channels, first, columns, patches.Span);
                     Transposition.Copy(terms, columns, patches.Span, transposed.Span);
                     Gemm.Add(shape.OutChannelsPerGroup, terms, columns, gradients[first..], outPlane, transposed.Span, terms, result, terms);
@@ -99,9 +99,9 @@ public sealed partial class Im2col : IGradients, ITransposedConvolution
                 int imageAndGroup = (n * shape.Groups) + g;
                 ReadOnlySpan<float> gradients = OfGroup(outputGradient, imageAndGroup, outChannels * outPlane);
                 Span<float> channels = OfGroup(inputGradient, imageAndGroup, shape.InChannelsPerGroup * shape.InHeight * shape.InWidth);
-                for (int first = 0; first < outPlane; first += columnsPerBlock)
+                for (int first = 0, columns; first < outPlane; first += columns)
                 {
-                    int columns = Math.Min(columnsPerBlock, outPlane - first);
+                    columns = Math.Min(columnsPerBlock, outPlane - first);
                     Gemm.Multiply(
                         terms, columns, outChannels, transposed.Span, outChannels, gradients[first..], outPlane, [], patchGradients.Span, columns);
                     Patches.ScatterAdd(shape, patchGradients.Span, first, columns, channels);

@@ -36,9 +36,9 @@ public sealed partial class Im2col : IViewConvolution
             {
                 // A view of no channels may point anywhere; then nothing is gathered through it.
                 TensorView channels = inputView with { Offset = inputView.At(n, group * shape.InChannelsPerGroup, 0, 0) };
-                for (int first = 0; first < outPlane; first += columnsPerBlock)
+                for (int first = 0, columns; first < outPlane; first += columns)
                 {
-                    int columns = Math.Min(columnsPerBlock, outPlane - first);
+                    columns = Math.Min(columnsPerBlock, outPlane - first);
                     Patches.Gather(shape, input, channels, first, columns, patches.Span);
                     Gemm.Multiply(rows, columns, terms, weights.Span, terms, patches.Span, columns, biases, sums.Span, columns);
                     Store(shape, sums.Span, rows, first, columns, output, outputView with { Offset = outputView.At(n, o, 0, 0) });

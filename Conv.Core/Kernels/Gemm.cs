@@ -46,9 +46,9 @@ internal static unsafe class Gemm
         for (int k = 0; k < depth; k += Depth)
         {
             int depthHere = Math.Min(Depth, depth - k);
-            for (int column = 0; column < columns; column += PanelColumns)
+            for (int column = 0, columnsHere; column < columns; column += columnsHere)
             {
-                int columnsHere = Math.Min(PanelColumns, columns - column);
+                columnsHere = Math.Min(PanelColumns, columns - column);
                 Pack(b[((k * strideB) + column)..], strideB, depthHere, columnsHere, panel);
                 AddPanel(rows, columnsHere, depthHere, a[k..], strideA, panel, c[column..], strideC);
             }

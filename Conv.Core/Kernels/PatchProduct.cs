@@ -56,9 +56,10 @@ internal sealed class PatchProduct : Prepared
                 ReadOnlySpan<float> kernel = _kernel.AsSpan(g * outChannels * terms, outChannels * terms);
                 ReadOnlySpan<float> bias = _bias.Length == 0 ? [] : _bias.AsSpan(g * outChannels, outChannels);
                 Span<float> result = output.Slice(((n * Shape.OutChannels) + (g * outChannels)) * outPlane, outChannels * outPlane);
-                for (int first = 0; first < outPlane; first += columnsPerBlock)
+                // By the columns that there were: a whole block behind the last could leave 32 bits.
+                for (int first = 0, columns; first < outPlane; first += columns)
                 {
-                    int columns = Math.Min(columnsPerBlock, outPlane - first);
+                    columns = Math.Min(columnsPerBlock, outPlane - first);
                     ReadOnlySpan<float> patches = channels;
                     if (_gather)
                     {

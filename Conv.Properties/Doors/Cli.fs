@@ -188,6 +188,14 @@ let private verify () =
             DefaultValueFactory = fun _ -> false
         )
 
+    let huge =
+        Option<bool>(
+            "--huge",
+            Description =
+                $"Instead of the laws: inputs and outputs of almost 2^31 elements, 8 GiB each. Takes {VerifyHuge.needed >>> 30} GiB of free memory and minutes.",
+            DefaultValueFactory = fun _ -> false
+        )
+
     let journal = pagesJournal ()
 
     let quiet =
@@ -196,7 +204,21 @@ let private verify () =
     let command = Command("verify", "Hold convolutions to the laws of the specification.")
     command.Add subjects
 
-    for option in [ laws :> Option; cases; seed; tier; report; workload; threads; isa; guardPages; journal; quiet ] do
+    for option in
+        [
+            laws :> Option
+            cases
+            seed
+            tier
+            report
+            workload
+            threads
+            isa
+            guardPages
+            huge
+            journal
+            quiet
+        ] do
         command.Add option
 
     command.SetAction(fun (parsed: ParseResult) ->
@@ -254,7 +276,7 @@ let private verify () =
                 yield! options'
             ]
 
-        match [ workload :> Option; isa; guardPages ] |> List.filter given with
+        match [ workload :> Option; isa; guardPages; huge ] |> List.filter given with
         | one :: other :: _ -> usage $"{one.Name} and {other.Name} do not go together"
         | _ -> ()
 
@@ -262,6 +284,12 @@ let private verify () =
         | _ when given isa ->
             let sets, named = parsed.GetRequiredValue isa |> parseSets
             VerifySets.run (again ()) sets named (folder "artifacts") (parsed.GetRequiredValue quiet)
+        | _ when parsed.GetRequiredValue huge ->
+            if [ laws :> Option; cases; tier; seed ] |> List.exists given then
+                usage "--huge takes fixed problems; --laws, --cases, --tier and --seed do not go with it"
+
+            VerifyHuge.refusal (VerifyHuge.free ()) |> Option.iter usage
+            VerifyHuge.run held (folder "artifacts")
         | _ when parsed.GetRequiredValue guardPages ->
             if not Pages.exist then
                 usage noPages
@@ -518,6 +546,24 @@ let private replay () =
 
     command
 
+/// What a process of `verify --huge` does.
+let private huge () =
+    let subject = Argument<string>("SUBJECT")
+    let problem = Argument<string>("PROBLEM")
+    let command = Command("huge", "One problem of `verify --huge`.", Hidden = true)
+    command.Add subject
+    command.Add problem
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        let name = parsed.GetRequiredValue problem
+
+        match Huge.problems |> List.tryFind (fun p -> p.Name = name), subjectsOf [| parsed.GetRequiredValue subject |] with
+        | Some problem, [ subject ] -> VerifyHuge.one subject problem
+        | None, _ -> usage $"there is no huge problem '{name}'"
+        | _ -> usage "one subject at a time")
+
+    command
+
 let private instructions () =
     let command =
         Command("instructions", "Print what the runtime uses of this processor, as a process of `verify --isa` sees it.")
@@ -548,6 +594,7 @@ let run (arguments: string[]) : int =
             listWorkloads ()
             listCases ()
             instructions ()
+            huge ()
         ] do
         root.Add command
 

@@ -1,0 +1,118 @@
+/// `verify --huge`: tensors of almost 2³¹ elements, each subject and problem in a process of its own, which has a limit of time and memory.
+module Conv.Properties.VerifyHuge
+
+open System
+open System.Diagnostics
+open System.Globalization
+open System.IO
+
+let private inv = CultureInfo.InvariantCulture
+let private gibibytes (bytes: int64) = (float bytes / float (1L <<< 30)).ToString("0.0", inv) + " GiB"
+
+/// What one subject may take for one problem.
+let limit = TimeSpan.FromMinutes 5.0
+
+/// What the largest problem needs.
+let needed =
+    (Huge.problems |> List.map (fun p -> Huge.bytes p.Shape) |> List.max)
+    + Huge.margin
+
+/// Memory that a new process could have.
+let free () =
+    GC.Collect()
+    let memory = GC.GetGCMemoryInfo()
+    max 0L (memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes)
+
+/// Why such a machine is not asked, if it is not.
+let refusal free =
+    if free >= needed then
+        None
+    else
+        Some
+            $"--huge needs {gibibytes needed} of free memory, and this machine has {gibibytes free}; close what can be closed, or take another"
+
+/// The child's part: holds a subject to one problem, prints what came of it on one line, gives the exit code.
+let one (subject: Subject) (problem: Huge.Problem) =
+    let struct (outcome, seconds) = Huge.hold subject problem.Shape
+    let peak = Process.GetCurrentProcess().PeakWorkingSet64
+    let figures = $"""{seconds.ToString("0.0", inv)} s for the call, {gibibytes peak} at most"""
+
+    let code, line =
+        match outcome with
+        | Huge.Exact compared -> 0, $"""holds: {compared.ToString("N0", inv)} elements compared; {figures}"""
+        | Huge.Wrong message -> 1, $"broken: {message}; {figures}"
+        | Huge.Passes reason -> 0, $"unsupported: {reason}"
+        | Huge.Fails reason -> 4, $"undecided: {reason}; {figures}"
+
+    Terminal.line line
+    code
+
+/// One line for each subject and problem, and the exit code.
+let run (subjects: Subject list) folder =
+    let free = free ()
+
+    Terminal.line
+        $"each subject needs {gibibytes needed} of memory, {gibibytes free} are free; it has {limit.TotalMinutes} minutes for a problem"
+
+    for problem in Huge.problems do
+        Terminal.line $"  {problem.Name.PadRight 10} {problem.Title}: {problem.Shape}"
+
+    // Who takes more than there is gets an exception, and the machine lives.
+    let most = max 0L (free - Huge.margin / 2L)
+
+    let results =
+        [
+            for subject in subjects do
+                if subject.Profile.Capabilities.Contains Forward then
+                    for problem in Huge.problems do
+                        let ended =
+                            Child.run
+                                []
+                                [ "DOTNET_GCHeapHardLimit", $"0x{most:X}" ]
+                                (Some limit)
+                                ignore
+                                [ "huge"; subject.Name; problem.Name ]
+
+                        let code, line =
+                            match ended with
+                            | { TimedOut = true } -> 4, $"undecided: it took longer than {limit.TotalMinutes} minutes and was ended"
+                            | { ExitCode = (0 | 1 | 4) as code; Output = [ line ] } -> code, line
+                            | _ ->
+                                4,
+                                $"""undecided: the process crashed with exit code {ended.ExitCode}: {String.Join(" | ", ended.LastLines)}"""
+
+                        Terminal.line $"{subject.Name}, {problem.Name}: {line}"
+                        subject, problem, code, line
+        ]
+
+    Json.save (Path.Combine(folder, "huge.json")) (fun w ->
+        w.WriteStartObject()
+        w.WriteNumber("format", Json.format)
+        w.WriteString("tool", $"Conv {Json.version}")
+        w.WriteStartArray "results"
+
+        for subject, problem, code, line in results do
+            w.WriteStartObject()
+            w.WriteString("subject", subject.Name)
+            w.WriteString("problem", problem.Name)
+            w.WriteString("shape", string problem.Shape)
+            w.WriteNumber("exitCode", code)
+            w.WriteString("result", line)
+            w.WriteEndObject()
+
+        w.WriteEndArray()
+        w.WriteEndObject())
+
+    let codes = results |> List.map (fun (_, _, code, _) -> code)
+
+    let held =
+        results
+        |> List.exists (fun (_, _, _, line) -> line.StartsWith("holds", StringComparison.Ordinal))
+
+    if List.contains 1 codes then
+        Terminal.line "RES-10 is broken: sizes are computed or refused"
+        1
+    elif List.contains 4 codes || not held then
+        4
+    else
+        0
