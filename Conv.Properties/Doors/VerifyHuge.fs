@@ -58,7 +58,7 @@ let run (subjects: Subject list) folder =
         Terminal.line $"  {problem.Name.PadRight 10} {problem.Title}: {problem.Shape}"
 
     // Who takes more than there is gets an exception, and the machine lives.
-    let most = max 0L (free - Huge.margin / 2L)
+    let most = max 0L (free - Huge.margin)
 
     let results =
         [
