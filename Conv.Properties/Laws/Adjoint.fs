@@ -26,15 +26,6 @@ let private adjointInput =
             =~= trial.Inner(x, trial.BackwardInput(s, dy, k))
             |> named "⟨conv(X, K), dY⟩" "⟨X, BackwardInput(dY, K)⟩")
 
-/// The tap that reads a position from output i, or −1.
-let private tap position i stride before taps dilation =
-    let distance = position - i * stride + before
-
-    if distance >= 0 && distance % dilation = 0 && distance / dilation < taps then
-        distance / dilation
-    else
-        -1
-
 let private backwardImpulse =
     Law.equation
         4
@@ -55,8 +46,8 @@ let private backwardImpulse =
 
             let expected =
                 Approx.init (Operation.input s) (fun n c h w ->
-                    let u = tap h i0 s.StrideHeight s.PadTop s.KernelHeight s.DilationHeight
-                    let v = tap w j0 s.StrideWidth s.PadLeft s.KernelWidth s.DilationWidth
+                    let u = Model.tap h i0 s.StrideHeight s.PadTop s.KernelHeight s.DilationHeight
+                    let v = Model.tap w j0 s.StrideWidth s.PadLeft s.KernelWidth s.DilationWidth
 
                     if
                         n = n0

@@ -80,6 +80,15 @@ let private deltaKernel =
             let expected = Approx.init (Approx.dims x) (fun n c h w -> unit * x.Value[n, c, h, w])
             trial.Conv(s, x, k) =~= expected |> named "conv(X, δ)" "X")
 
+/// The tap u with which output i reads a position, i·s − p + u·d, or −1.
+let tap position i stride before taps dilation =
+    let distance = position - i * stride + before
+
+    if distance >= 0 && distance % dilation = 0 && distance / dilation < taps then
+        distance / dilation
+    else
+        -1
+
 let private impulseInput =
     Law.equation
         1
@@ -100,15 +109,6 @@ let private impulseInput =
             let x =
                 Approx.init (s.Batch, s.InChannels, s.InHeight, s.InWidth) (fun n c h w ->
                     if (n, c, h, w) = (n0, c0, h0, w0) then 1.0 else 0.0)
-
-            // The tap u of output i reads row i·s − p + u·d: the tap that reads h0, or none.
-            let tap position i stride before taps dilation =
-                let distance = position - i * stride + before
-
-                if distance >= 0 && distance % dilation = 0 && distance / dilation < taps then
-                    distance / dilation
-                else
-                    -1
 
             let expected =
                 Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun n o i j ->
