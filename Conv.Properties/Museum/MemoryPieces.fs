@@ -6,8 +6,6 @@ open System
 open Conv
 open Conv.Properties.TextbookMemory
 
-let private j, k, u = "J stale memory", "K layout", "U purity and aliasing"
-let private slip = "textbook slip"
 
 let private operands =
     [
@@ -24,12 +22,8 @@ let private operands =
                     output[at] <- bias call o - sum
         }
         |> Piece.ofMemory
-            u
             "m187-transform-in-the-callers-input"
-            "apache/mxnet"
-            "10865"
             "The input was changed while the operator ran; here its sign, which the sum takes back."
-            [ "INPUTS-UNTOUCHED"; "REPEATABLE" ]
 
         { honest with
             Pack =
@@ -45,13 +39,7 @@ let private operands =
 
                     packed
         }
-        |> Piece.ofMemory
-            u
-            "q10-weights-packed-in-place"
-            slip
-            "packing without a copy"
-            "The weights are packed in the memory that they came in."
-            [ "INPUTS-UNTOUCHED" ]
+        |> Piece.ofMemory "q10-weights-packed-in-place" "The weights are packed in the memory that they came in."
     ]
 
 let private stale =
@@ -62,13 +50,7 @@ let private stale =
                     let mutable output = call.Output
                     output[at] <- output[at] + sum + bias call o
         }
-        |> Piece.ofMemory
-            j
-            "m179-beta-of-one"
-            "FluxML/NNlib.jl"
-            "203"
-            "Zeros convolved gave NaN: the product was added to an output that nobody had cleared."
-            [ "OUTPUT-OVERWRITTEN"; "ZERO-INPUT" ]
+        |> Piece.ofMemory "m179-beta-of-one" "Zeros convolved gave NaN: the product was added to an output that nobody had cleared."
 
         { honest with
             Store =
@@ -76,13 +58,7 @@ let private stale =
                     let mutable output = call.Output
                     output[at] <- 0f * output[at] + sum + bias call o
         }
-        |> Piece.ofMemory
-            j
-            "q11-beta-of-zero-multiplied"
-            slip
-            "beta = 0 as a factor"
-            "What the output held is multiplied by zero, which clears no NaN."
-            [ "OUTPUT-OVERWRITTEN" ]
+        |> Piece.ofMemory "q11-beta-of-zero-multiplied" "What the output held is multiplied by zero, which clears no NaN."
 
         { honest with
             Gather =
@@ -92,13 +68,7 @@ let private stale =
                     if isInside call.Shape from then
                         patches[to'] <- call.Input[inputIndex call.Shape from]
         }
-        |> Piece.ofMemory
-            j
-            "m073-padding-never-written"
-            "tensorflow/tfjs"
-            "b9041addc"
-            "Where the patches hold padding, what a recycled buffer held was read."
-            [ "WORKSPACE-POISON"; "PAD-EXPLICIT" ]
+        |> Piece.ofMemory "m073-padding-never-written" "Where the patches hold padding, what a recycled buffer held was read."
 
         { honest with
             Dot =
@@ -115,12 +85,8 @@ let private stale =
             Workspace = fun s -> honest.Workspace s + 3L * int64 s.OutHeight * int64 s.OutWidth
         }
         |> Piece.ofMemory
-            j
             "q12-surplus-lanes-not-cleared"
-            slip
-            "lanes of the last vector"
             "The workspace has room for whole vectors of taps; the surplus is multiplied by zero, and never cleared."
-            [ "WORKSPACE-POISON"; "WORKSPACE-SIZE" ]
     ]
 
 /// Weights of each filter followed by what stands behind them, in vectors of four taps.
@@ -146,12 +112,8 @@ let private beyond =
                     sum
         }
         |> Piece.ofOverrun
-            "G tails and blocks"
             "m049-weights-not-padded"
-            "google/XNNPACK"
-            "55e2fdb1cc"
             "The weights were not padded to the tile of the last pass: what stood behind them met zeros."
-            [ "GUARD-ZONES" ]
 
         { honest with
             Gather =
@@ -168,12 +130,8 @@ let private beyond =
                         patches[to'] <- 0f
         }
         |> Piece.ofOverrun
-            "G tails and blocks"
             "m021-load-beyond-the-row"
-            "oneapi-src/oneDNN"
-            "ae34b61482"
             "A vector at the end of a row was loaded whole, and what it held of the next row met zeros."
-            [ "GUARD-ZONES"; "NAN-LOCAL" ]
 
         { honest with
             Store =
@@ -184,37 +142,21 @@ let private beyond =
                     for lane in 0..3 do
                         output[at + lane] <- sum + bias call o
         }
-        |> Piece.ofOverrun
-            "G tails and blocks"
-            "m097-store-beyond-the-output"
-            "alibaba/MNN"
-            "3cf512682"
-            "The last vector of an output was stored whole where a part of it was left."
-            [ "GUARD-ZONES"; "OUTPUT-OVERWRITTEN" ]
+        |> Piece.ofOverrun "m097-store-beyond-the-output" "The last vector of an output was stored whole where a part of it was left."
 
         { honest with
             Workspace = fun s -> honest.Workspace s / 16L * 16L
             Patches = fun s _ workspace -> workspace.As(int (honest.Workspace s))
         }
-        |> Piece.ofOverrun
-            j
-            "q13-workspace-rounded-down"
-            slip
-            "the size of a workspace"
-            "The size of the workspace is rounded down to whole cache lines."
-            [ "WORKSPACE-SIZE"; "GUARD-ZONES" ]
+        |> Piece.ofOverrun "q13-workspace-rounded-down" "The size of the workspace is rounded down to whole cache lines."
 
         { honest with
             Workspace = fun s -> max 0L (honest.Workspace s - int64 (min 64 s.OutWidth))
             Patches = fun s _ workspace -> workspace.As(int (honest.Workspace s))
         }
         |> Piece.ofOverrun
-            j
             "q14-workspace-one-row-short"
-            slip
-            "the size of a workspace"
             "The formula of the workspace leaves out the last row of patches, as far as it has up to 64 columns."
-            [ "WORKSPACE-SIZE" ]
     ]
 
 let private views =
@@ -222,24 +164,12 @@ let private views =
         { honest with
             KernelView = fun _ view -> TensorView(0, view.Stride0, view.Stride1, view.Stride2, view.Stride3)
         }
-        |> Piece.ofMemory
-            k
-            "m120-kernel-offset-ignored"
-            "huggingface/candle"
-            "fc67d878b"
-            "The offset at which a kernel starts in its memory was ignored."
-            [ "STRIDED-VIEWS" ]
+        |> Piece.ofMemory "m120-kernel-offset-ignored" "The offset at which a kernel starts in its memory was ignored."
 
         { honest with
             KernelView = fun s _ -> TensorView.Dense(s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth)
         }
-        |> Piece.ofMemory
-            k
-            "m138-kernel-taken-for-contiguous"
-            "pytorch/pytorch"
-            "15297"
-            "An expanded weight was read as if it were contiguous."
-            [ "STRIDED-VIEWS" ]
+        |> Piece.ofMemory "m138-kernel-taken-for-contiguous" "An expanded weight was read as if it were contiguous."
 
         { honest with
             InputView =
@@ -250,24 +180,12 @@ let private views =
                     else
                         TensorView.Dense(s.InChannels, s.InHeight, s.InWidth)
         }
-        |> Piece.ofMemory
-            k
-            "m156-one-of-two-layouts"
-            "microsoft/onnxruntime"
-            "26834"
-            "An operand in one layout went to a kernel for another; here every input is one of two."
-            [ "STRIDED-VIEWS" ]
+        |> Piece.ofMemory "m156-one-of-two-layouts" "An operand in one layout went to a kernel for another; here every input is one of two."
 
         { honest with
             OutputView = fun s view -> TensorView(view.Offset, s.OutChannels * view.Stride1, view.Stride1, view.Stride2, view.Stride3)
         }
-        |> Piece.ofMemory
-            k
-            "q15-batch-stride-of-the-output"
-            slip
-            "the stride of a batch"
-            "The distance of two images of the output is taken for the size of one."
-            [ "STRIDED-VIEWS" ]
+        |> Piece.ofMemory "q15-batch-stride-of-the-output" "The distance of two images of the output is taken for the size of one."
     ]
 
 let private inPlace =
@@ -287,12 +205,8 @@ let private inPlace =
                     output[at] <- output[at] + sum
         }
         |> Piece.ofMemory
-            u
             "m185-output-filled-before-the-input-is-read"
-            "scipy/scipy"
-            "3694"
             "With the input as its output, what it still had to read was overwritten; here by the bias."
-            [ "IN-PLACE" ]
 
         { honest with
             Store =
@@ -304,12 +218,8 @@ let private inPlace =
                             output[at + lane] <- sum + bias call o
         }
         |> Piece.ofMemory
-            u
             "m186-store-over-unread-input"
-            "bhuman/CompiledNN"
-            "7"
             "Stores of four numbers overwrote input that had not been read where it was the output too."
-            [ "IN-PLACE" ]
     ]
 
 let all = operands @ stale @ beyond @ views @ inPlace

@@ -1,63 +1,122 @@
 namespace Conv.Properties
 
+open System
+open System.IO
+open System.Reflection
+open System.Text.RegularExpressions
+
+/// A bug that was reported, or a slip that needs no report: one line of reports.tsv.
+type Report =
+    {
+        /// "M193": M of the collection of reported bugs, S of the simple faults, Q of the slips that were added here.
+        Id: string
+        /// owner/repository; empty for a slip.
+        Repository: string
+        /// Commit, issue or pull request; for a slip, what it is about.
+        Reference: string
+        /// What was wrong; empty where the piece says it all.
+        Fault: string
+        /// A letter and a name: "B padding geometry".
+        Class: string
+        /// The piece that imitates it; several reports may share one.
+        Piece: string
+    }
+
+module Report =
+    /// Where the report can be read.
+    let link (report: Report) =
+        let reference = Regex.Match(report.Reference, @"^(PR )?(issue )?([0-9a-f]+)")
+
+        match report.Repository with
+        | "" -> None
+        | repository when reference.Groups[1].Success -> Some $"https://github.com/{repository}/pull/{reference.Groups[3]}"
+        | repository when
+            reference.Groups[2].Success
+            || reference.Length < 7 && reference.Value |> Seq.forall Char.IsDigit
+            ->
+            Some $"https://github.com/{repository}/issues/{reference.Groups[3]}"
+        | repository -> Some $"https://github.com/{repository}/commit/{reference.Groups[3]}"
+
+    /// Every report, in the order of the file.
+    let all: Report list =
+        let name = "Conv.Properties.Museum.reports.tsv"
+
+        use stream =
+            match Assembly.GetExecutingAssembly().GetManifestResourceStream name with
+            | null -> invalidOp $"The resource {name} is missing."
+            | stream -> stream
+
+        use reader = new StreamReader(stream)
+
+        [
+            for line in
+                reader.ReadToEnd().Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                |> Array.skip 1 do
+                match line.Split '\t' with
+                | [| id; repository; reference; fault; cls; piece |] ->
+                    {
+                        Id = id
+                        Repository = repository
+                        Reference = reference
+                        Fault = fault
+                        Class = cls
+                        Piece = piece
+                    }
+                | _ -> invalidOp $"reports.tsv: six columns are expected: {line}"
+        ]
+
+    let private ofPieces = all |> List.groupBy _.Piece |> dict
+
+    /// The reports that a piece imitates: its own, which gives it its number, first.
+    let ofPiece (id: string) =
+        match ofPieces.TryGetValue id with
+        | true, reports ->
+            reports
+            |> List.sortBy (fun report -> not (id.StartsWith(report.Id + "-", StringComparison.OrdinalIgnoreCase)))
+        | _ -> invalidOp $"reports.tsv has no line for {id}."
+
 /// A convolution with one known fault, modelled on a bug that was reported and fixed in a real library.
 [<NoEquality; NoComparison>]
 type Piece =
     {
-        /// "m193-flipped-kernel": m and the number of the report in the collection, s for a slip of the textbook loop.
+        /// "m193-flipped-kernel": the number of its report, and what is wrong.
         Id: string
-        /// owner/repository, or "textbook slip".
-        Library: string
-        /// The commit, issue or pull request; of a slip, its number among the simple faults.
-        Reference: string
-        /// What was wrong, in one sentence.
+        /// What is wrong, in one sentence.
         Fault: string
-        Class: string
+        /// What it imitates; the first report is its own.
+        Reports: Report list
         Subject: Subject
-        /// Laws that break on it with the default seed and number of cases; others may.
-        CaughtBy: string list
     }
+
+    member piece.Class = piece.Reports.Head.Class
 
 module Piece =
     /// A piece from a subject that takes its name.
-    let make subject library reference cls id fault caughtBy =
+    let make subject id fault =
         {
             Id = id
-            Library = library
-            Reference = reference
             Fault = fault
-            Class = cls
+            Reports = Report.ofPiece id
             Subject = subject ("museum:" + id)
-            CaughtBy = caughtBy
         }
 
     /// A piece from the organs of the textbook convolution.
-    let ofOrgans cls id library reference fault caughtBy organs =
-        make (fun name -> Textbook.subject name organs) library reference cls id fault caughtBy
+    let ofOrgans id fault organs = make (fun name -> Textbook.subject name organs) id fault
 
     /// A piece from the organs of the other operators.
-    let ofOperators cls id library reference fault caughtBy organs =
-        make (fun name -> TextbookAdjoint.subject name organs) library reference cls id fault caughtBy
+    let ofOperators id fault organs = make (fun name -> TextbookAdjoint.subject name organs) id fault
 
     /// A piece from the organs that work on memory of the caller's.
-    let ofMemory cls id library reference fault caughtBy organs =
-        make (fun name -> TextbookMemory.subject name organs) library reference cls id fault caughtBy
+    let ofMemory id fault organs = make (fun name -> TextbookMemory.subject name organs) id fault
 
     /// The same, where the organs leave their tensors.
-    let ofOverrun cls id library reference fault caughtBy organs =
-        make (fun name -> TextbookMemory.subjectWithRoom name organs) library reference cls id fault caughtBy
+    let ofOverrun id fault organs = make (fun name -> TextbookMemory.subjectWithRoom name organs) id fault
 
     /// A piece from SAME padding, transposed sizes or checks.
-    let ofGeometry cls id library reference fault caughtBy organs =
-        make (fun name -> TextbookGeometry.subject name organs) library reference cls id fault caughtBy
+    let ofGeometry id fault organs = make (fun name -> TextbookGeometry.subject name organs) id fault
 
     /// A piece from a matrix product.
-    let ofProduct cls id library reference fault caughtBy organs =
-        make (fun name -> TextbookGeometry.product name organs) library reference cls id fault caughtBy
-
-    /// A slip that many have made and nobody in particular.
-    let slip cls id number fault caughtBy organs = ofOrgans cls id "textbook slip" $"simple fault {number}" fault caughtBy organs
+    let ofProduct id fault organs = make (fun name -> TextbookGeometry.product name organs) id fault
 
     /// A piece from a wrong formula.
-    let ofFormulas cls id library reference fault caughtBy (outputSize, multiplyAdds) =
-        make (fun name -> Subject.ofFormulas name outputSize multiplyAdds) library reference cls id fault caughtBy
+    let ofFormulas id fault (outputSize, multiplyAdds) = make (fun name -> Subject.ofFormulas name outputSize multiplyAdds) id fault

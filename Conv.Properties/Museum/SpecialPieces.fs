@@ -5,57 +5,31 @@ open System
 open Conv
 open Conv.Properties.Textbook
 
-let private o, p = "O reduced precision", "P special values"
-let private slip = "textbook slip"
 
 let private specials =
     [
         { honest with
             Accumulate = fun _ _ sum x k -> if Single.IsNaN(x * k) then sum else sum + x * k
         }
-        |> Piece.ofOrgans
-            p
-            "m144-nan-left-out"
-            "pytorch/pytorch"
-            "12484"
-            "Weights that are NaN gave results that are not."
-            [ "NAN-INPUT"; "NONFINITE-KERNEL"; "INFINITY" ]
+        |> Piece.ofOrgans "m144-nan-left-out" "Weights that are NaN gave results that are not."
 
         { honest with Finish = fun _ _ y -> if y <= Single.MaxValue then y else 0f }
-        |> Piece.ofOrgans
-            p
-            "m149-nan-cleared"
-            "tensorflow/tensorflow"
-            "63391"
-            "An input with NaN gave a result without: what compares with nothing was replaced."
-            [ "NAN-INPUT"; "INFINITY" ]
+        |> Piece.ofOrgans "m149-nan-cleared" "An input with NaN gave a result without: what compares with nothing was replaced."
 
         { honest with
             Accumulate = fun _ _ sum x k -> if k = 0f then sum else sum + x * k
         }
-        |> Piece.ofOrgans
-            p
-            "q21-zero-weights-skipped"
-            slip
-            "sparsity"
-            "Products with a weight of zero are left out."
-            [ "NAN-INPUT"; "INFINITY" ]
+        |> Piece.ofOrgans "q21-zero-weights-skipped" "Products with a weight of zero are left out."
 
         { honest with
             Accumulate = fun _ _ sum x k -> if x = 0f then sum else sum + x * k
         }
-        |> Piece.ofOrgans p "q22-zero-inputs-skipped" slip "sparsity" "Products with an input of zero are left out." [ "NONFINITE-KERNEL" ]
+        |> Piece.ofOrgans "q22-zero-inputs-skipped" "Products with an input of zero are left out."
 
         { honest with
             Finish = fun _ _ y -> if Single.IsInfinity y then MathF.CopySign(Single.MaxValue, y) else y
         }
-        |> Piece.ofOrgans
-            p
-            "q23-infinity-saturates"
-            slip
-            "a cast that saturates"
-            "Infinities become the largest number."
-            [ "INFINITY"; "NONFINITE-KERNEL" ]
+        |> Piece.ofOrgans "q23-infinity-saturates" "Infinities become the largest number."
 
         { honest with
             ReadInput =
@@ -71,23 +45,13 @@ let private specials =
                         0f * nearest
         }
         |> Piece.ofOrgans
-            p
             "m175-neighbour-masked-by-zero"
-            "openxla/xla"
-            "48713"
             "Padding read what stands beside the image; here it is masked by a product with zero."
-            [ "NAN-LOCAL" ]
 
         { honest with
             Start = fun p _ -> if p.Kernel.Length = 0 then 0f else 0f * p.Kernel[0]
         }
-        |> Piece.ofOrgans
-            p
-            "q24-cleared-by-a-product"
-            slip
-            "an accumulator that is cleared"
-            "Sums start from the first filter's first weight times zero."
-            [ "NAN-LOCAL" ]
+        |> Piece.ofOrgans "q24-cleared-by-a-product" "Sums start from the first filter's first weight times zero."
     ]
 
 /// Rounds to nearest even, without the given number of low bits.
@@ -107,18 +71,12 @@ let private precision =
         { honest with
             ReadInput = fun p at c h w -> without 13 (honest.ReadInput p at c h w)
         }
-        |> Piece.ofOrgans
-            o
-            "m190-tf32-changes-an-identity"
-            "PaddlePaddle/Paddle"
-            "62429"
-            "An identity kernel changed values by a thousandth: inputs were rounded to TF32."
-            [ "PRECISION-INPUT"; "DELTA-KERNEL" ]
+        |> Piece.ofOrgans "m190-tf32-changes-an-identity" "An identity kernel changed values by a thousandth: inputs were rounded to TF32."
 
         { honest with
             ReadInput = fun p at c h w -> without 1 (honest.ReadInput p at c h w)
         }
-        |> Piece.ofOrgans o "q25-last-bit-of-the-inputs" slip "23 bits for 24" "Inputs lose their last bit." [ "PRECISION-INPUT" ]
+        |> Piece.ofOrgans "q25-last-bit-of-the-inputs" "Inputs lose their last bit."
 
         { honest with
             Accumulate =
@@ -126,13 +84,7 @@ let private precision =
                     let sum = sum + x * k
                     if s.KernelHeight * s.KernelWidth = 1 then f16 sum else sum
         }
-        |> Piece.ofOrgans
-            o
-            "m129-f16-sums-of-1x1"
-            "ROCm/MIOpen"
-            "c8532c566"
-            "The 1×1 kernel accumulated in float16."
-            [ "PRECISION-SUM"; "POINTWISE-MATMUL" ]
+        |> Piece.ofOrgans "m129-f16-sums-of-1x1" "The 1×1 kernel accumulated in float16."
 
         { honest with
             Accumulate =
@@ -144,21 +96,15 @@ let private precision =
                     else
                         sum
         }
-        |> Piece.ofOrgans
-            o
-            "q26-bf16-between-blocks"
-            slip
-            "partial sums that are stored"
-            "Partial sums are stored in bfloat16 between two channels."
-            [ "PRECISION-SUM"; "CHANNEL-SUM" ]
+        |> Piece.ofOrgans "q26-bf16-between-blocks" "Partial sums are stored in bfloat16 between two channels."
 
         { honest with
             ReadInput = fun p at c h w -> flushed (honest.ReadInput p at c h w)
         }
-        |> Piece.ofOrgans o "q27-subnormal-inputs-flushed" slip "denormals are zero" "Subnormal inputs become zero." [ "SUBNORMAL" ]
+        |> Piece.ofOrgans "q27-subnormal-inputs-flushed" "Subnormal inputs become zero."
 
         { honest with Finish = fun _ _ y -> flushed y }
-        |> Piece.ofOrgans o "q28-subnormal-outputs-flushed" slip "flush to zero" "Subnormal results become zero." [ "SUBNORMAL" ]
+        |> Piece.ofOrgans "q28-subnormal-outputs-flushed" "Subnormal results become zero."
 
         { honest with
             Accumulate =
@@ -166,18 +112,12 @@ let private precision =
                     // 20 binary places in 64 bits.
                     float32 (int64 ((sum + x * k) * 1048576f)) / 1048576f
         }
-        |> Piece.ofOrgans
-            o
-            "q29-fixed-point-sums"
-            slip
-            "fixed point"
-            "Sums are kept in fixed point, which holds no large ones and no small ones."
-            [ "RANGE"; "SCALE-POW2" ]
+        |> Piece.ofOrgans "q29-fixed-point-sums" "Sums are kept in fixed point, which holds no large ones and no small ones."
 
         { honest with
             Accumulate = fun _ _ sum x k -> if abs sum > 1e30f then sum else sum + x * k
         }
-        |> Piece.ofOrgans o "q30-no-sum-beyond-1e30" slip "a sentinel of 1e30" "What exceeds a sentinel is summed no further." [ "RANGE" ]
+        |> Piece.ofOrgans "q30-no-sum-beyond-1e30" "What exceeds a sentinel is summed no further."
     ]
 
 /// The channel that stands at a place when those of a filter are sorted by the magnitude of their first weight.
@@ -198,23 +138,13 @@ let private orders =
             ReadKernel = fun p at t -> honest.ReadKernel p at { t with C = sorted p at t.C }
         }
         |> Piece.ofOrgans
-            o
             "q31-order-by-the-weights"
-            slip
-            "an order of sums"
             "Channels are summed in the order of their weights: within the bound, but by an order that depends on the data."
-            [ "ORDER-INFERENCE" ]
 
         { honest with
             Accumulate = fun _ _ sum x k -> if abs x > abs k then MathF.FusedMultiplyAdd(x, k, sum) else sum + x * k
         }
-        |> Piece.ofOrgans
-            o
-            "q32-fused-by-the-data"
-            slip
-            "products that are fused"
-            "Products are fused into the sum where the input is larger than the weight."
-            [ "ORDER-INFERENCE" ]
+        |> Piece.ofOrgans "q32-fused-by-the-data" "Products are fused into the sum where the input is larger than the weight."
     ]
 
 let all = specials @ precision @ orders

@@ -7,8 +7,6 @@ open System.Threading
 open Conv
 open Conv.Properties.Textbook
 
-let private m, l = "M state and caches", "L threading"
-let private slip = "textbook slip"
 
 /// Finds the shape for which a plan was made under the same key: the first one, for ever.
 let private remembered (key: ConvShape -> 'key) =
@@ -38,28 +36,18 @@ let private caches =
     [
         readingBy (remembered (fun s -> struct (sizes s, s.InChannels, s.Groups, strides s, pads s)))
         |> Piece.ofOrgans
-            m
             "m199-plan-without-its-dilation"
-            "pytorch/xla"
-            "1017"
             "Two convolutions in a row influenced each other; here the key of a plan lacks the dilation."
-            [ "STATELESS" ]
 
         readingBy (remembered (fun s -> struct (sizes s, s.InChannels, s.Groups, strides s, dilations s)))
-        |> Piece.ofOrgans m "q17-plan-without-its-pads" slip "the key of a cache" "The key of a plan lacks the pads." [ "STATELESS" ]
+        |> Piece.ofOrgans "q17-plan-without-its-pads" "The key of a plan lacks the pads."
 
         (let plan = remembered (fun s -> struct (sizes s, strides s, pads s, dilations s))
 
          { honest with
              InputChannel = fun s at c -> min (s.InChannels - 1) (honest.InputChannel (plan s) at c)
          })
-        |> Piece.ofOrgans
-            m
-            "m170-plan-without-its-groups"
-            "tenstorrent/tt-metal"
-            "PR 48668"
-            "The hash of a cached plan lacked the number of groups."
-            [ "STATELESS" ]
+        |> Piece.ofOrgans "m170-plan-without-its-groups" "The hash of a cached plan lacked the number of groups."
 
         (let packed = packedOnce ()
 
@@ -67,25 +55,15 @@ let private caches =
              ReadKernel = fun p at t -> honest.ReadKernel { p with Kernel = packed p.Kernel } at t
          })
         |> Piece.ofOrgans
-            m
             "q18-weights-by-their-address"
-            slip
-            "the key of a cache"
             "Packed weights are found by the array that they came from, whatever it holds by now."
-            [ "STATELESS" ]
 
         (let packed = packedOnce ()
 
          { honest with
              ReadBias = fun p at -> if p.Bias.Length = 0 then 0f else (packed p.Bias)[at.O]
          })
-        |> Piece.ofOrgans
-            m
-            "q19-bias-by-its-address"
-            slip
-            "the key of a cache"
-            "The bias is found by the array that it came from, whatever it holds by now."
-            [ "STATELESS" ]
+        |> Piece.ofOrgans "q19-bias-by-its-address" "The bias is found by the array that it came from, whatever it holds by now."
     ]
 
 /// Every second call of a thread sums the channels from the last to the first.
@@ -133,21 +111,10 @@ let private repetitions =
     [
         Piece.make
             alternating
-            "ROCm/MIOpen"
-            "fa2d5895b"
-            l
             "m131-sums-in-any-order"
             "Solvers that split the sum ignored that determinism was asked for: its order differed from call to call."
-            [ "REPEATABLE" ]
 
-        Piece.make
-            packedEachRun
-            slip
-            "weights that are prepared once"
-            m
-            "q20-packed-again-each-run"
-            "Each run of a prepared convolution packs its weights, which are packed."
-            [ "REPEATABLE" ]
+        Piece.make packedEachRun "q20-packed-again-each-run" "Each run of a prepared convolution packs its weights, which are packed."
     ]
 
 let all = caches @ repetitions

@@ -12,8 +12,6 @@ open Microsoft.FSharp.NativeInterop
 open Conv
 open Conv.Properties.TextbookMemory
 
-let private l = "L threading"
-let private slip = "textbook slip"
 
 let private shares =
     [
@@ -23,13 +21,7 @@ let private shares =
                     let each = rows / threads
                     struct (thread * each, (thread + 1) * each)
         }
-        |> Piece.ofMemory
-            l
-            "q16-remainder-of-the-rows"
-            slip
-            "an uneven share"
-            "Rows that do not divide among the threads belong to none."
-            [ "THREAD-COUNT" ]
+        |> Piece.ofMemory "q16-remainder-of-the-rows" "Rows that do not divide among the threads belong to none."
 
         { honest with
             Rows =
@@ -38,13 +30,7 @@ let private shares =
                     let each = max 2 ((rows + threads - 1) / threads)
                     struct (min rows (thread * each), (if thread = threads - 1 then rows else min rows (thread * each + each - 1)))
         }
-        |> Piece.ofMemory
-            l
-            "m039-more-threads-than-work"
-            "oneapi-src/oneDNN"
-            "d19425b311"
-            "Where threads outnumbered what they share, their ranges were wrong."
-            [ "THREAD-COUNT" ]
+        |> Piece.ofMemory "m039-more-threads-than-work" "Where threads outnumbered what they share, their ranges were wrong."
     ]
 
 /// Each thread sums its share of the taps, and adds it to what the output held when it looked.
@@ -106,22 +92,10 @@ let private races =
             PatchIndex = fun s first q i j -> (q * s.OutHeight + i - first) * s.OutWidth + j
             Between = fun call _ -> call.Threads.SignalAndWait()
         }
-        |> Piece.ofMemory
-            l
-            "m146-one-scratch-for-all-threads"
-            "pytorch/pytorch"
-            "PR 1947"
-            "All threads gathered patches into the same buffer."
-            [ "THREAD-COUNT" ]
+        |> Piece.ofMemory "m146-one-scratch-for-all-threads" "All threads gathered patches into the same buffer."
 
         { honest with Work = splitSums }
-        |> Piece.ofMemory
-            l
-            "m037-sums-added-without-a-lock"
-            "oneapi-src/oneDNN"
-            "6782adca7e"
-            "Threads that shared a sum each added their part without waiting for the others."
-            [ "THREAD-COUNT" ]
+        |> Piece.ofMemory "m037-sums-added-without-a-lock" "Threads that shared a sum each added their part without waiting for the others."
     ]
 
 /// What a prepared convolution keeps for all of its calls: the patches, and where two callers meet.
@@ -196,21 +170,10 @@ let private callers =
     [
         sharedScratch ()
         |> Piece.ofMemory
-            l
             "m036-scratch-of-all-callers"
-            "oneapi-src/oneDNN"
-            "513f882dd2"
             "Auxiliary tensors belonged to the operator, not to its execution: callers at once shared them."
-            [ "CONCURRENT-CALLERS" ]
 
-        Piece.make
-            sharedResult
-            "google/XNNPACK"
-            "866f7b3916"
-            l
-            "m055-result-in-the-buffer-of-the-call-before"
-            "A second call wrote to the output of the first."
-            [ "CONCURRENT-CALLERS" ]
+        Piece.make sharedResult "m055-result-in-the-buffer-of-the-call-before" "A second call wrote to the output of the first."
     ]
 
 let all = shares @ races @ callers

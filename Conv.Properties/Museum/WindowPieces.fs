@@ -4,7 +4,6 @@ module Conv.Properties.WindowPieces
 open Conv
 open Conv.Properties.Textbook
 
-let private a, b, c, d = "A kernel orientation", "B padding geometry", "C stride", "D dilation"
 
 let private orientation =
     [
@@ -13,38 +12,24 @@ let private orientation =
                 fun p at t -> p.Kernel[kernelIndex p.Shape at.O t.C (p.Shape.KernelHeight - 1 - t.U) (p.Shape.KernelWidth - 1 - t.V)]
         }
         |> Piece.ofOrgans
-            a
             "m193-flipped-kernel"
-            "webmachinelearning/webnn"
-            "PR 40"
             "The kernel was flipped in both axes: a true convolution where the field means cross-correlation."
-            [ "IMPULSE-INPUT"; "FIGURE"; "POLYPHASE" ]
 
         { honest with
             ReadKernel = fun p at t -> p.Kernel[kernelIndex p.Shape at.O t.C t.U (p.Shape.KernelWidth - 1 - t.V)]
         }
-        |> Piece.slip a "s02-mirrored-kernel" 2 "The kernel is mirrored from left to right." [ "IMPULSE-INPUT"; "FIGURE"; "POLYPHASE" ]
+        |> Piece.ofOrgans "s02-mirrored-kernel" "The kernel is mirrored from left to right."
 
         { honest with
             ReadKernel = fun p at t -> p.Kernel[kernelIndex p.Shape at.O t.C 0 0 + t.V * p.Shape.KernelHeight + t.U]
         }
-        |> Piece.slip
-            a
-            "s03-transposed-kernel"
-            3
-            "Rows and columns of the kernel are exchanged."
-            [ "IMPULSE-INPUT"; "FIGURE"; "DILATE-ZEROSTUFF" ]
+        |> Piece.ofOrgans "s03-transposed-kernel" "Rows and columns of the kernel are exchanged."
 
         { honest with
             ReadKernel =
                 fun p at t -> let s = p.Shape in p.Kernel[((t.C * s.OutChannels + at.O) * s.KernelHeight + t.U) * s.KernelWidth + t.V]
         }
-        |> Piece.slip
-            a
-            "s09-weights-in-out"
-            9
-            "The weights are read as [input channel][output channel]."
-            [ "IMPULSE-INPUT"; "FIGURE"; "OUT-STACK" ]
+        |> Piece.ofOrgans "s09-weights-in-out" "The weights are read as [input channel][output channel]."
     ]
 
 /// The flat buffer knows no rows: what lies beyond one end of a row is the other end of its neighbour.
@@ -66,88 +51,46 @@ let private padding =
             ReadInput = fun p at c h w -> if rowInside p.Shape h then flat p at.N c h w else 0f
         }
         |> Piece.ofOrgans
-            b
             "m013-no-column-bounds"
-            "oneapi-src/oneDNN"
-            "33f6c93fda"
             "The bounds of a column were tested only where the left pad was not zero, so the right pad read the neighbouring row."
-            [ "PAD-EXPLICIT"; "BATCH-CONCAT"; "TRAILING-UNUSED" ]
 
         { honest with Finish = fun s at y -> if paddingOnly s at then 0f else y }
         |> Piece.ofOrgans
-            b
             "m016-padding-only-window"
-            "oneapi-src/oneDNN"
-            "1aaefb319b"
             "Outputs whose window lies wholly in the padding skipped the epilogue and lost their bias."
-            [ "BIAS-ADDS"; "ZERO-INPUT"; "ZERO-KERNEL"; "PAD-BEYOND-KERNEL" ]
 
         { honest with
             ReadInput =
                 fun p at c h w -> honest.ReadInput p at c (max 0 (min (p.Shape.InHeight - 1) h)) (max 0 (min (p.Shape.InWidth - 1) w))
         }
         |> Piece.ofOrgans
-            b
             "m057-padding-not-zero"
-            "google/XNNPACK"
-            "8c96521d55"
             "Fusing an explicit pad into the convolution ignored its value; here the pad repeats the edge."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED"; "PAD-BEYOND-KERNEL" ]
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadRight
         }
-        |> Piece.ofOrgans
-            b
-            "m056-right-pad-on-the-left"
-            "google/XNNPACK"
-            "facecc526b"
-            "Fusing an explicit pad exchanged left and right."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
+        |> Piece.ofOrgans "m056-right-pad-on-the-left" "Fusing an explicit pad exchanged left and right."
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u * s.DilationHeight + s.PadTop
         }
-        |> Piece.ofOrgans
-            b
-            "m070-pad-added"
-            "tensorflow/tfjs"
-            "e4c796059"
-            "The pad was added to the row where it must be subtracted."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
+        |> Piece.ofOrgans "m070-pad-added" "The pad was added to the row where it must be subtracted."
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - (s.PadLeft + s.PadRight) / 2
         }
-        |> Piece.ofOrgans
-            b
-            "m106-pads-averaged"
-            "ml-explore/mlx"
-            "a7fae8a17"
-            "The pad after the image was ignored and the padding taken as symmetric."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
+        |> Piece.ofOrgans "m106-pads-averaged" "The pad after the image was ignored and the padding taken as symmetric."
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadBottom
         }
-        |> Piece.ofOrgans
-            b
-            "m090-left-pad-from-bottom"
-            "alibaba/MNN"
-            "8caa162f8"
-            "Four pads given as top, left, bottom, right were read as top, bottom, left, right."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
+        |> Piece.ofOrgans "m090-left-pad-from-bottom" "Four pads given as top, left, bottom, right were read as top, bottom, left, right."
 
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadTop
         }
-        |> Piece.ofOrgans
-            b
-            "m093-one-pad-for-both-axes"
-            "alibaba/MNN"
-            "d33bf9ce1"
-            "One entry of the list of pads served both axes."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
+        |> Piece.ofOrgans "m093-one-pad-for-both-axes" "One entry of the list of pads served both axes."
 
         { honest with
             ReadInput =
@@ -157,13 +100,7 @@ let private padding =
                     else
                         0f
         }
-        |> Piece.ofOrgans
-            b
-            "m116-column-bound-by-height"
-            "huggingface/candle"
-            "871efc030"
-            "The bound of a column was tested against the height."
-            [ "PAD-EXPLICIT"; "BATCH-CONCAT"; "SHIFT" ]
+        |> Piece.ofOrgans "m116-column-bound-by-height" "The bound of a column was tested against the height."
 
         { honest with
             InputColumn =
@@ -172,12 +109,8 @@ let private padding =
                     - (if s.PadTop = 0 then 0 else s.PadLeft)
         }
         |> Piece.ofOrgans
-            b
             "m189-pad-taken-for-a-mode"
-            "dotnet/TorchSharp"
-            "496"
             "A pair of pads that began with 0 was decoded as a padding mode, and the other pad was lost."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
 
         { honest with
             ReadInput =
@@ -185,12 +118,7 @@ let private padding =
                     let s = p.Shape in
                     p.Input[inputIndex s at.N c (((h % s.InHeight) + s.InHeight) % s.InHeight) (((w % s.InWidth) + s.InWidth) % s.InWidth)]
         }
-        |> Piece.slip
-            b
-            "s28-padding-wraps"
-            28
-            "The padding wraps around to the other side of the image."
-            [ "PAD-EXPLICIT"; "TRAILING-UNUSED" ]
+        |> Piece.ofOrgans "s28-padding-wraps" "The padding wraps around to the other side of the image."
     ]
 
 let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
@@ -215,31 +143,19 @@ let private stride =
                     else
                         honest.InputColumn s at v
         }
-        |> Piece.ofOrgans
-            c
-            "m004-mixed-strides-flattened"
-            "oneapi-src/oneDNN"
-            "11d280f1fb"
-            "A 1×1 convolution with strides 1 and 2 was flattened to one axis of stride 2."
-            [ "POINTWISE-MATMUL"; "TAP-SUM"; "TRANSPOSE-HW" ]
+        |> Piece.ofOrgans "m004-mixed-strides-flattened" "A 1×1 convolution with strides 1 and 2 was flattened to one axis of stride 2."
 
         { honest with
             InputRow = fun s at u -> if pointwise s then at.I - s.PadTop else honest.InputRow s at u
             InputColumn = fun s at v -> if pointwise s then at.J - s.PadLeft else honest.InputColumn s at v
         }
-        |> Piece.ofOrgans
-            c
-            "m195-pointwise-ignores-stride"
-            "pulp-platform/pulp-nn"
-            "9"
-            "The kernels for 1×1 had no stride."
-            [ "STRIDE-SUBSAMPLE"; "SHIFT" ]
+        |> Piece.ofOrgans "m195-pointwise-ignores-stride" "The kernels for 1×1 had no stride."
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideWidth + u * s.DilationHeight - s.PadTop
             InputColumn = fun s at v -> at.J * s.StrideHeight + v * s.DilationWidth - s.PadLeft
         }
-        |> Piece.slip c "s18-strides-exchanged" 18 "The strides of rows and columns are exchanged." [ "STRIDE-SUBSAMPLE"; "SHIFT" ]
+        |> Piece.ofOrgans "s18-strides-exchanged" "The strides of rows and columns are exchanged."
     ]
 
 let private dilation =
@@ -247,24 +163,12 @@ let private dilation =
         { honest with
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationHeight - s.PadLeft
         }
-        |> Piece.ofOrgans
-            d
-            "m010-row-dilation-on-columns"
-            "oneapi-src/oneDNN"
-            "ea92ee1d74"
-            "The offset of a column was multiplied by the dilation of rows."
-            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
+        |> Piece.ofOrgans "m010-row-dilation-on-columns" "The offset of a column was multiplied by the dilation of rows."
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u * s.DilationWidth - s.PadTop
         }
-        |> Piece.ofOrgans
-            d
-            "m094-column-dilation-on-rows"
-            "alibaba/MNN"
-            "d3d12cd47"
-            "The rows of im2col used the dilation of columns."
-            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
+        |> Piece.ofOrgans "m094-column-dilation-on-rows" "The rows of im2col used the dilation of columns."
 
         { honest with
             ReadInput =
@@ -275,58 +179,30 @@ let private dilation =
                         honest.ReadInput p at c h w
         }
         |> Piece.ofOrgans
-            d
             "m014-right-bound-one-too-far"
-            "oneapi-src/oneDNN"
-            "29c1a08b11"
             "The test at the right border left the dilation out and let one column too many through."
-            [ "DILATE-ZEROSTUFF"; "BATCH-CONCAT" ]
 
         { honest with
             InputRow = fun s at u -> (at.I * s.StrideHeight + u) * s.DilationHeight - s.PadTop
         }
-        |> Piece.ofOrgans
-            d
-            "m117-stride-dilated"
-            "huggingface/candle"
-            "71221559d"
-            "The dilation multiplied the offset of the output along with that of the tap."
-            [ "DILATE-ZEROSTUFF"; "SHIFT"; "DILATE-PHASE" ]
+        |> Piece.ofOrgans "m117-stride-dilated" "The dilation multiplied the offset of the output along with that of the tap."
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u - s.PadTop
             InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationHeight - s.PadLeft
         }
-        |> Piece.ofOrgans
-            d
-            "m069-dilations-one-entry-early"
-            "tensorflow/tfjs"
-            "0b7a8cbbc"
-            "Of the dilations [1, d_h, d_w, 1] the first two were passed on."
-            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
+        |> Piece.ofOrgans "m069-dilations-one-entry-early" "Of the dilations [1, d_h, d_w, 1] the first two were passed on."
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u * min 2 s.DilationHeight - s.PadTop
         }
-        |> Piece.ofOrgans
-            d
-            "m063-dilation-beyond-two"
-            "tensorflow/tfjs"
-            "4296023f8"
-            "The packed path was wrong for dilations above 2."
-            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
+        |> Piece.ofOrgans "m063-dilation-beyond-two" "The packed path was wrong for dilations above 2."
 
         { honest with
             InputRow = fun s at u -> at.I * s.StrideHeight + u - s.PadTop
             InputColumn = fun s at v -> at.J * s.StrideWidth + v - s.PadLeft
         }
-        |> Piece.ofOrgans
-            d
-            "m071-dilation-not-passed"
-            "tensorflow/tfjs"
-            "8f5494c80"
-            "The size of the output honoured the dilation and the kernel never received it."
-            [ "DILATE-ZEROSTUFF"; "DILATE-PHASE" ]
+        |> Piece.ofOrgans "m071-dilation-not-passed" "The size of the output honoured the dilation and the kernel never received it."
 
         { honest with
             InputColumn =
@@ -334,12 +210,7 @@ let private dilation =
                     at.J * s.StrideWidth + v * (if s.StrideWidth > 1 then 1 else s.DilationWidth)
                     - s.PadLeft
         }
-        |> Piece.slip
-            d
-            "s25-dilation-lost-with-stride"
-            25
-            "The dilation is ignored where there is a stride."
-            [ "DILATE-ZEROSTUFF"; "STRIDE-SUBSAMPLE" ]
+        |> Piece.ofOrgans "s25-dilation-lost-with-stride" "The dilation is ignored where there is a stride."
     ]
 
 let all = orientation @ padding @ stride @ dilation
