@@ -2,14 +2,25 @@
 module Conv.Properties.Run
 
 open System
+open System.Collections.Concurrent
 open System.Collections.Generic
 open System.Diagnostics
+open System.Threading
 open System.Threading.Tasks
 open FsCheck
 open FsCheck.FSharp
 open Conv
 
-type Options = { Cases: int; Seed: uint64; Tiers: Tier list; Threads: int }
+type Options =
+    {
+        /// Cases for each law and tier.
+        Cases: int
+        Seed: uint64
+        Tiers: Tier list
+        Threads: int
+        /// Whether the first failure ends a run.
+        FailFast: bool
+    }
 
 let defaults =
     {
@@ -17,6 +28,7 @@ let defaults =
         Seed = 0UL
         Tiers = [ Exact; Bounded ]
         Threads = Environment.ProcessorCount
+        FailFast = false
     }
 
 /// A case that breaks a law, as it was drawn and as it was shrunk, and the verdict on the shrunk one.
@@ -108,11 +120,19 @@ let private shrink (law: Law) (subject: Subject) rnd size drawn =
     Check.One(config, Prop.forAll arbitrary holds)
     shrunk, steps
 
-/// Holds one subject to one law in one tier.
-let law (options: Options) (law: Law) (subject: Subject) tier : Result =
-    let clock = Stopwatch.StartNew()
+/// One law on one subject in one tier, a case at a time: ends at the first failure.
+[<Sealed>]
+type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let shapes = HashSet<ConvShape>()
     let discards = Dictionary<string, int>()
+    let cases = if law.Fixed then 1 else options.Cases
+    let mutable index, held, elements, ratio, oracle = 0, 0, 0L, 0.0, 0
+    let mutable leftGrid, undecided, unsupported = 0, 0, 0
+    let mutable digest, outputs = 0UL, 0UL
+    let mutable found: Case option = None
+    let mutable failure: Failure option = None
+    let mutable fault: string option = None
+    let mutable milliseconds = 0.0
 
     let discard reason =
         let before =
@@ -122,81 +142,116 @@ let law (options: Options) (law: Law) (subject: Subject) tier : Result =
 
         discards[reason] <- before + 1
 
-    let mutable index, held, elements, ratio, oracle = 0, 0, 0L, 0.0, 0
-    let mutable leftGrid, undecided, unsupported = 0, 0, 0
-    let mutable digest, outputs = 0UL, 0UL
-    let mutable failure = None
-    let mutable fault = None
+    /// Where the first cases find no problem for the subject at all, the others will not either.
+    let pointless () = index >= 12 && held = 0 && undecided = 0
 
-    try
-        // Where the first cases find no problem for the subject at all, the others will not either.
-        let pointless () = index >= 12 && held = 0 && undecided = 0
+    let judge () =
+        let case = Address.case options.Seed law subject.Profile tier index
+        digest <- Address.digest digest case
 
-        let cases = if law.Fixed then 1 else options.Cases
+        match law.Judge subject case with
+        | Holds evidence ->
+            held <- held + 1
+            elements <- elements + evidence.Elements
+            ratio <- max ratio evidence.Ratio
+            outputs <- Fill.mix (outputs ^^^ evidence.Outputs)
 
-        while index < cases && failure.IsNone && not (pointless ()) do
-            let case = Address.case options.Seed law subject.Profile tier index
-            digest <- Address.digest digest case
+            if evidence.AgainstOracle then
+                oracle <- oracle + 1
 
-            match law.Judge subject case with
-            | Holds evidence ->
-                held <- held + 1
-                elements <- elements + evidence.Elements
-                ratio <- max ratio evidence.Ratio
-                outputs <- Fill.mix (outputs ^^^ evidence.Outputs)
+            shapes.Add case.Problem |> ignore<bool>
+        | NotApplicable reason -> discard reason
+        | Unsupported reason ->
+            unsupported <- unsupported + 1
+            discard reason
+        | Undecided reason ->
+            if reason = Judge.leftItsGrid then
+                leftGrid <- leftGrid + 1
 
-                if evidence.AgainstOracle then
-                    oracle <- oracle + 1
+            undecided <- undecided + 1
+            discard reason
+        | Breaks _
+        | Faulted _ -> found <- Some case
 
-                shapes.Add case.Problem |> ignore<bool>
-            | NotApplicable reason -> discard reason
-            | Unsupported reason ->
-                unsupported <- unsupported + 1
-                discard reason
-            | Undecided reason ->
-                if reason = Judge.leftItsGrid then
-                    leftGrid <- leftGrid + 1
+        index <- index + 1
 
-                undecided <- undecided + 1
-                discard reason
-            | Breaks _
-            | Faulted _ ->
-                let rnd, size = Address.ofCase options.Seed law.Id tier index
-                let shrunk, steps = shrink law subject rnd size case
+    let timed work =
+        let started = Stopwatch.GetTimestamp()
+
+        try
+            work ()
+        with error ->
+            fault <- Some $"case {index} of {law.Id} ({tier.Name}): {error.GetType().Name}: {error.Message}"
+
+        milliseconds <- milliseconds + Stopwatch.GetElapsedTime(started).TotalMilliseconds
+
+    member _.Law = law
+
+    /// Whether there is nothing more to judge.
+    member _.Ended = index >= cases || found.IsSome || fault.IsSome || pointless ()
+
+    /// Cases judged so far.
+    member _.Cases = index
+
+    /// The case that failed, as it was drawn.
+    member _.Found = found
+
+    /// Time spent in this session alone.
+    member _.Milliseconds = milliseconds
+
+    /// Judges the next case.
+    member _.Step() = timed judge
+
+    /// Shrinks the case that failed, if there is one.
+    member _.Shrink() =
+        match found with
+        | Some drawn when failure.IsNone ->
+            timed (fun () ->
+                let rnd, size = Address.ofCase options.Seed law.Id tier (index - 1)
+                let shrunk, steps = shrink law subject rnd size drawn
 
                 failure <-
                     Some
                         {
-                            Drawn = case
+                            Drawn = drawn
                             Shrunk = shrunk
                             Shrinks = steps
                             Verdict = law.Judge subject shrunk
-                        }
+                        })
+        | _ -> ()
 
-            index <- index + 1
-    with error ->
-        fault <- Some $"case {index} of {law.Id} ({tier.Name}): {error.GetType().Name}: {error.Message}"
+    /// What the cases so far say.
+    member _.Result: Result =
+        {
+            Law = law
+            Subject = subject
+            Tier = tier
+            Cases = index
+            Held = held
+            Discards = Map [ for KeyValue(reason, count) in discards -> reason, count ]
+            Elements = elements
+            Ratio = ratio
+            AgainstOracle = oracle
+            Shapes = shapes
+            LeftGrid = leftGrid
+            Undecided = undecided
+            Unsupported = unsupported
+            Failure = failure
+            KitFault = fault
+            Digest = digest
+            Outputs = outputs
+            Milliseconds = milliseconds
+        }
 
-    {
-        Law = law
-        Subject = subject
-        Tier = tier
-        Cases = index
-        Held = held
-        Discards = Map [ for KeyValue(reason, count) in discards -> reason, count ]
-        Elements = elements
-        Ratio = ratio
-        AgainstOracle = oracle
-        Shapes = shapes
-        LeftGrid = leftGrid
-        Undecided = undecided
-        Unsupported = unsupported
-        Failure = failure
-        KitFault = fault
-        Digest = digest
-        Outputs = outputs
-        Milliseconds = clock.Elapsed.TotalMilliseconds
-    }
+/// Holds one subject to one law in one tier.
+let law (options: Options) (law: Law) (subject: Subject) tier : Result =
+    let session = Session(options, law, subject, tier)
+
+    while not session.Ended do
+        session.Step()
+
+    session.Shrink()
+    session.Result
 
 /// The law × subject × tier triples that can be asked.
 let jobs (options: Options) (laws: Law list) (subjects: Subject list) =
@@ -209,18 +264,55 @@ let jobs (options: Options) (laws: Law list) (subjects: Subject list) =
                             law, subject, tier
     |]
 
-/// Runs the jobs on the given number of threads; `progress` hears of each as it ends, one at a time.
-let all (options: Options) (jobs: (Law * Subject * Tier)[]) (progress: Result -> unit) : Result list =
-    let results = Array.zeroCreate<Result> jobs.Length
+/// What a run says of itself as it goes.
+[<NoEquality; NoComparison>]
+type News =
+    /// So many more cases were judged.
+    | Judged of int
+    /// One of its sessions has ended.
+    | Ended of Result
+
+/// Runs the jobs in turns of one case, in the order given, on the given number of threads: a subject that is broken fails while the other
+/// laws have judged a few cases. With `FailFast` the first failure ends the run, and the results are those of the cases judged by then.
+/// `news` hears of them one at a time.
+let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit) : Result list =
+    let sessions =
+        jobs
+        |> Array.map (fun (law, subject, tier) -> Session(options, law, subject, tier))
+
+    let turns = ConcurrentQueue sessions
+    use enough = new CancellationTokenSource()
     let gate = obj ()
+    let tell one = lock gate (fun () -> news one)
 
-    let run at =
-        let one, subject, tier = jobs[at]
-        let result = law options one subject tier
-        results[at] <- result
-        lock gate (fun () -> progress result)
+    let take _ =
+        let mutable judged = 0
+        let mutable more = true
 
-    Parallel.For(0, jobs.Length, ParallelOptions(MaxDegreeOfParallelism = options.Threads), run)
+        while more && not enough.IsCancellationRequested do
+            match turns.TryDequeue() with
+            | true, session ->
+                session.Step()
+                judged <- judged + 1
+
+                if session.Ended then
+                    session.Shrink()
+
+                    if options.FailFast && session.Found.IsSome then
+                        enough.Cancel()
+
+                    tell (Ended session.Result)
+                else
+                    turns.Enqueue session
+
+                if judged = 16 then
+                    tell (Judged judged)
+                    judged <- 0
+            | _ -> more <- false
+
+        tell (Judged judged)
+
+    Parallel.For(0, options.Threads, ParallelOptions(MaxDegreeOfParallelism = options.Threads), take)
     |> ignore<ParallelLoopResult>
 
-    List.ofArray results
+    [ for session in sessions -> session.Result ]

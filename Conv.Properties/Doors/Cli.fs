@@ -98,6 +98,13 @@ let private reportFolder (folder: string) =
     with error ->
         usage $"cannot write to the report folder '{folder}': {error.Message}"
 
+/// The same of a file.
+let private writable (path: string) =
+    match Path.GetDirectoryName(Path.GetFullPath path) with
+    | null -> usage $"'{path}' is no file"
+    | folder when Directory.Exists folder -> path
+    | folder -> usage $"there is no folder '{folder}' to write '{Path.GetFileName path}' to"
+
 /// What a process that judges beside pages writes its current case to: said by the process that started it.
 let private pagesJournal () = Option<string>("--pages-journal", Hidden = true)
 
@@ -196,6 +203,13 @@ let private verify () =
             DefaultValueFactory = fun _ -> false
         )
 
+    let failFast =
+        Option<bool>(
+            "--fail-fast",
+            Description = "Stop at the first counterexample; what was judged by then is reported.",
+            DefaultValueFactory = fun _ -> false
+        )
+
     let journal = pagesJournal ()
 
     let quiet =
@@ -216,6 +230,7 @@ let private verify () =
             isa
             guardPages
             huge
+            failFast
             journal
             quiet
         ] do
@@ -230,6 +245,7 @@ let private verify () =
                 Seed = parsed.GetRequiredValue seed |> parseSeed
                 Tiers = parsed.GetRequiredValue tier |> parseTiers
                 Threads = parsed.GetRequiredValue threads |> atLeastOne "threads"
+                FailFast = parsed.GetRequiredValue failFast
             }
 
         let chosen = parsed.GetRequiredValue laws |> lawsMatching
@@ -314,6 +330,124 @@ let private verify () =
                 usage $"there is no workload '{name}'; write one of {known}"
             | Some workload ->
                 Verify.workload options workload held (folder (Path.Combine("artifacts", workload.Name))) (parsed.GetRequiredValue quiet))
+
+    command
+
+// ---- museum
+
+let private piecesMatching (globs: string[]) =
+    match globs with
+    | [||] -> Museum.all
+    | globs ->
+        let matches (glob: string) (piece: Piece) = FileSystemName.MatchesSimpleExpression(glob, piece.Id, true)
+
+        for glob in globs do
+            if not (Museum.all |> List.exists (matches glob)) then
+                usage $"no piece of the museum matches '{glob}'; `subjects` lists them"
+
+        Museum.all
+        |> List.filter (fun piece -> globs |> Array.exists (fun glob -> matches glob piece))
+
+let private museum () =
+    let pieces =
+        Argument<string[]>(
+            "PIECE",
+            Description = "Only these pieces: names with * and ?. None means all.",
+            Arity = ArgumentArity.ZeroOrMore
+        )
+
+    let laws =
+        Option<string>(
+            "--laws",
+            Description = "Only these laws: names with * and ?, separated by commas.",
+            HelpName = "GLOB",
+            DefaultValueFactory = fun _ -> "*"
+        )
+
+    let cases =
+        Option<int>(
+            "--cases",
+            Description = "Cases for each law and tier.",
+            HelpName = "N",
+            DefaultValueFactory = fun _ -> Run.defaults.Cases
+        )
+
+    let seed =
+        Option<string>("--seed", Description = "The first seed.", HelpName = "S", DefaultValueFactory = fun _ -> "0")
+
+    let seeds =
+        Option<int>("--seeds", Description = "With how many seeds each piece must fail.", HelpName = "N", DefaultValueFactory = fun _ -> 20)
+
+    let report =
+        Option<string>(
+            "--report",
+            Description = "The folder that museum.md and museum.tsv are written to.",
+            HelpName = "DIR",
+            DefaultValueFactory = fun _ -> Path.Combine("artifacts", "museum")
+        )
+
+    let order =
+        Option<string>(
+            "--order",
+            Description = "Derive the order in which laws take turns from the matrix, held-out pieces left aside, and write it here.",
+            HelpName = "FILE"
+        )
+
+    let threads =
+        Option<int>(
+            "--threads",
+            Description = "Threads for the matrix; times to the first kill are taken on one.",
+            HelpName = "N",
+            DefaultValueFactory = fun _ -> Run.defaults.Threads
+        )
+
+    let quiet = Option<bool>("--quiet", Description = "No progress.", DefaultValueFactory = fun _ -> false)
+
+    let command =
+        Command(
+            "museum",
+            "Hold the museum of wrong convolutions to every law: which law kills which piece, and how soon.\n\n"
+            + "Prints the matrix, the laws that alone kill a piece, the laws that kill nothing, cases and milliseconds to the first kill, and "
+            + "what random data under a tolerance would have seen. Exit code 1 where a piece survives a seed or a law kills nothing. The "
+            + "whole takes a quarter of an hour or more.\n\n"
+            + "For example: museum 'm19*' --seeds 3; museum --report docs --order Conv.Properties/Checking/order.tsv"
+        )
+
+    command.Add pieces
+
+    for option in [ laws :> Option; cases; seed; seeds; report; order; threads; quiet ] do
+        command.Add option
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        let atLeastOne name value = if value < 1 then usage $"--{name} is {value}; it must be at least 1" else value
+
+        let options =
+            { Run.defaults with
+                Cases = parsed.GetRequiredValue cases |> atLeastOne "cases"
+                Seed = parsed.GetRequiredValue seed |> parseSeed
+                Threads = parsed.GetRequiredValue threads |> atLeastOne "threads"
+            }
+
+        let chosen = parsed.GetRequiredValue laws |> lawsMatching
+
+        let pieces =
+            parsed.GetValue pieces
+            |> Option.ofObj
+            |> Option.defaultValue [||]
+            |> piecesMatching
+
+        let seeds = parsed.GetRequiredValue seeds |> atLeastOne "seeds"
+        let order = parsed.GetValue order |> Option.ofObj
+
+        if
+            order.IsSome
+            && (pieces.Length < Museum.all.Length || chosen.Length < All.laws.Length)
+        then
+            usage "--order is derived from all laws on all pieces; leave PIECE and --laws out"
+
+        let folder = parsed.GetRequiredValue report |> reportFolder
+        order |> Option.iter (writable >> ignore<string>)
+        VerifyMuseum.run options seeds chosen pieces folder order (parsed.GetRequiredValue quiet))
 
     command
 
@@ -587,6 +721,7 @@ let run (arguments: string[]) : int =
     for command in
         [
             verify ()
+            museum ()
             replay ()
             profile ()
             listLaws ()

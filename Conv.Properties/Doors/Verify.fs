@@ -6,37 +6,7 @@ open System.Collections.Generic
 open System.Diagnostics
 open System.Globalization
 open System.IO
-open Spectre.Console
 open Conv
-
-/// Runs with a live bar where somebody watches, with plain lines where not, or silently. `work` is given what to call after each step.
-let private withProgress quiet (title: string) steps (work: (string option -> unit) -> 'a) : 'a =
-    if quiet then
-        work ignore
-    elif Terminal.watched then
-        let columns: ProgressColumn[] =
-            [|
-                SpinnerColumn()
-                TaskDescriptionColumn(Alignment = Justify.Left)
-                ProgressBarColumn()
-                PercentageColumn()
-                RemainingTimeColumn()
-            |]
-
-        Terminal.err
-            .Progress()
-            .AutoClear(true)
-            .Columns(columns)
-            .Start(fun context ->
-                let task = context.AddTask(Markup.Escape title, true, float (max 1 steps))
-
-                work (fun line ->
-                    line
-                    |> Option.iter (fun l -> task.Description <- Markup.Escape(Terminal.show l))
-
-                    task.Increment 1.0))
-    else
-        work (Option.iter (fun line -> Console.Error.WriteLine(Terminal.show line)))
 
 let private judged (subjects: Subject list) (cells: Conclusion.Cell list) : Matrix.Judged list =
     [
@@ -51,32 +21,35 @@ let private figures = 12
 /// Holds subjects to laws.
 let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) folder quiet =
     let clock = Stopwatch.StartNew()
-    let jobs = Run.jobs options chosen subjects
+    let jobs = Run.jobs options (Order.arrange chosen) subjects
+    let planned (law: Law) = if law.Fixed then 1 else options.Cases
+    let total = jobs |> Array.sumBy (fun (law, _, _) -> planned law)
+    let mutable passed, cases, failures, tenths = 0, 0, 0, 0
 
-    // For each law: the runs that are still to come, the cases so far, the failures so far.
-    let state = Dictionary<string, struct (int * int * int)>()
+    /// How many of the planned cases a piece of news does away with, and what to say of it.
+    let heard news =
+        let steps, failed =
+            match news with
+            | Run.Judged count ->
+                cases <- cases + count
+                count, None
+            | Run.Ended result -> planned result.Law - result.Cases, result.Failure |> Option.map (fun _ -> result)
 
-    for id, runs in jobs |> Array.countBy (fun (law, _, _) -> law.Id) do
-        state[id] <- struct (runs, 0, 0)
+        passed <- passed + steps
 
-    let mutable complete = 0
-
-    /// What to say of a law when its last run has ended.
-    let heard (result: Run.Result) =
-        let id = result.Law.Id
-        let struct (runs, cases, failures) = state[id]
-        let cases, failures = cases + result.Cases, failures + Option.count result.Failure
-        state[id] <- struct (runs - 1, cases, failures)
-
-        if runs = 1 then
-            complete <- complete + 1
+        match failed with
+        | Some result ->
+            failures <- failures + 1
+            steps, Some $"{result.Law.Id} breaks on {result.Subject.Name}, case {result.Cases} ({result.Tier.Name})"
+        | None when passed * 10 / max 1 total > tenths ->
+            tenths <- passed * 10 / total
             let found = if failures = 0 then "no failure" else $"{failures} failures"
-            Some $"{complete}/{state.Count} {id}: {cases} cases, {found}"
-        else
-            None
+            steps, Some $"{10 * tenths} %%: {cases} cases, {found}"
+        | None -> steps, None
 
     let results =
-        withProgress quiet "holding to the laws" jobs.Length (fun step -> Run.all options jobs (heard >> step))
+        Terminal.withProgress quiet "holding to the laws" total (fun step ->
+            Run.all options jobs (heard >> (fun (steps, line) -> step steps line)))
 
     let profiles = List.zip subjects (Probe.all options.Threads subjects)
     let seconds = clock.Elapsed.TotalSeconds
@@ -129,8 +102,8 @@ let workload (options: Run.Options) (workload: Workload.Workload) (subjects: Sub
     let jobs = workload.Layers.Length * subjects.Length
 
     let results =
-        withProgress quiet workload.Title jobs (fun step ->
-            Layers.run options workload subjects (fun r -> step (Some $"{r.Layer.Name} {r.Subject.Name}")))
+        Terminal.withProgress quiet workload.Title jobs (fun step ->
+            Layers.run options workload subjects (fun r -> step 1 (Some $"{r.Layer.Name} {r.Subject.Name}")))
 
     let code = LayerReport.print workload subjects results quiet
     let path = Path.Combine(folder, "conformance.json")

@@ -39,19 +39,23 @@ let version =
     | null -> "unknown"
     | attribute -> attribute.InformationalVersion.Split('+')[0]
 
-/// Writes the content beside the file and renames it: no reader sees half a report, and a failing run leaves the old one.
-let save (path: string) (content: Utf8JsonWriter -> unit) =
+/// Writes beside the file and renames: no reader sees half a report, and a failing run leaves the old one.
+let saveAs (path: string) (content: Stream -> unit) =
     let beside = path + ".new"
 
     do
         use stream = File.Create beside
+        content stream
 
+    File.Move(beside, path, true)
+
+/// Writes JSON beside the file and renames.
+let save (path: string) (content: Utf8JsonWriter -> unit) =
+    saveAs path (fun stream ->
         use writer =
             new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping))
 
-        content writer
-
-    File.Move(beside, path, true)
+        content writer)
 
 let private within (w: Utf8JsonWriter) (name: string) content =
     w.WriteStartObject name

@@ -90,3 +90,31 @@ let error (message: string) = Console.Error.WriteLine(show ("conv: " + message))
 
 /// A line of results.
 let line (text: string) = Console.Out.WriteLine(show text)
+
+/// Runs with a live bar where somebody watches, with plain lines where not, or silently. `work` is given what to call after so many steps.
+let withProgress quiet (title: string) steps (work: (int -> string option -> unit) -> 'a) : 'a =
+    if quiet then
+        work (fun _ _ -> ())
+    elif watched then
+        let columns: ProgressColumn[] =
+            [|
+                SpinnerColumn()
+                TaskDescriptionColumn(Alignment = Justify.Left)
+                ProgressBarColumn()
+                PercentageColumn()
+                RemainingTimeColumn()
+            |]
+
+        err
+            .Progress()
+            .AutoClear(true)
+            .Columns(columns)
+            .Start(fun context ->
+                let task = context.AddTask(Markup.Escape title, true, float (max 1 steps))
+
+                work (fun done' line ->
+                    line |> Option.iter (fun l -> task.Description <- Markup.Escape(show l))
+
+                    task.Increment(float done')))
+    else
+        work (fun _ line -> line |> Option.iter (fun l -> Console.Error.WriteLine(show l)))
