@@ -7,7 +7,7 @@ open Conv.Properties.Textbook
 
 
 /// Rounds to nearest even, without the given number of low bits.
-let private without dropped (x: float32) =
+let without dropped (x: float32) =
     if not (Single.IsFinite x) then
         x
     else

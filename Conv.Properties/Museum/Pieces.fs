@@ -13,6 +13,7 @@ let all: Piece list =
     @ StatePieces.all
     @ SpecialPieces.all
     @ EdgePieces.all
+    @ SimplePieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
