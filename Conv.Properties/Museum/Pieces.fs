@@ -14,6 +14,7 @@ let all: Piece list =
     @ SpecialPieces.all
     @ EdgePieces.all
     @ SimplePieces.all
+    @ CornerPieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
