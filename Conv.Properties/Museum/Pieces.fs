@@ -15,6 +15,7 @@ let all: Piece list =
     @ EdgePieces.all
     @ SimplePieces.all
     @ CornerPieces.all
+    @ ShortcutPieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
