@@ -16,6 +16,7 @@ let all: Piece list =
     @ SimplePieces.all
     @ CornerPieces.all
     @ ShortcutPieces.all
+    @ AdjointCornerPieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
