@@ -17,6 +17,7 @@ let all: Piece list =
     @ CornerPieces.all
     @ ShortcutPieces.all
     @ AdjointCornerPieces.all
+    @ SpanPieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
