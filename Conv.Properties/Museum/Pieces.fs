@@ -18,6 +18,7 @@ let all: Piece list =
     @ ShortcutPieces.all
     @ AdjointCornerPieces.all
     @ SpanPieces.all
+    @ ResourcePieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
