@@ -217,7 +217,7 @@ let private columns =
             InputColumn =
                 fun s at v ->
                     let v =
-                        if s.PadLeft > s.KernelExtentWidth - 1 && s.PadLeft = s.PadRight then
+                        if s.PadLeft >= s.KernelExtentWidth - 1 && s.PadLeft = s.PadRight then
                             s.KernelWidth - 1 - v
                         else
                             v
@@ -226,7 +226,7 @@ let private columns =
         }
         |> Piece.ofOrgans
             "q109-full-correlation-assumed"
-            "Equal pads as wide as the kernel are taken for those of a gradient, whose kernel is flipped."
+            "Equal pads over which the kernel slides off the image are taken for those of a gradient, whose kernel is flipped."
     ]
 
 let all = images @ channels @ rows @ columns
