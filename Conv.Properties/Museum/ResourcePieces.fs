@@ -2,6 +2,7 @@
 module Conv.Properties.ResourcePieces
 
 open System
+open System.Threading
 open Conv
 open Conv.Properties.TextbookMemory
 
@@ -88,6 +89,76 @@ let private threads =
                         struct (first / 2 * 2, (if thread = threads - 1 then rows / 2 * 2 else last / 2 * 2))
         }
         |> Piece.ofMemory "q168-odd-row-of-the-threads" "Threads share tiles of two rows, and an odd last row belongs to none."
+    ]
+
+/// A prepared convolution that several callers may run at once, from what one run does with what all share.
+let private shared (prepare: Subject -> ConvShape -> float32[] -> float32[] -> float32[] -> float32[]) name =
+    let subject = Textbook.subject name Textbook.honest
+
+    { subject with
+        Profile =
+            { subject.Profile with
+                Capabilities = subject.Profile.Capabilities.Add Concurrent
+            }
+        Prepare = prepare subject
+    }
+
+/// How long one caller waits for another, where others call than the thread that prepared.
+let private patience = TimeSpan.FromSeconds 2.0
+
+/// The input stands in a field of the prepared convolution: the first of two callers reads it when the second has set it.
+let private inputInAField (subject: Subject) shape k b =
+    let preparer = Thread.CurrentThread
+    let gate = obj ()
+    let input = ref [||]
+    let calls = ref 0
+
+    fun (x: float32[]) ->
+        let seen =
+            lock gate (fun () ->
+                input.Value <- x
+                calls.Value <- calls.Value + 1
+                Monitor.PulseAll gate
+                let own = calls.Value
+
+                if own % 2 = 1 && not (obj.ReferenceEquals(preparer, Thread.CurrentThread)) then
+                    while calls.Value = own && Monitor.Wait(gate, patience) do
+                        ()
+
+                input.Value)
+
+        subject.Forward shape seen k b
+
+/// The first run packs the weights, and says so before it has: a second caller finds zeros.
+let private packedByTheFirstRun (subject: Subject) shape (k: float32[]) b =
+    let preparer = Thread.CurrentThread
+    let weights = Array.zeroCreate k.Length
+    let claimed = ref 0
+    let others = new ManualResetEventSlim()
+
+    fun x ->
+        if Interlocked.Exchange(claimed, 1) = 0 then
+            if not (obj.ReferenceEquals(preparer, Thread.CurrentThread)) then
+                others.Wait patience |> ignore<bool>
+
+            k.CopyTo(weights, 0)
+            subject.Forward shape x weights b
+        else
+            let result = subject.Forward shape x weights b
+            others.Set()
+            result
+
+let private callers =
+    [
+        Piece.make
+            (shared inputInAField)
+            "q185-input-in-a-field"
+            "The input of a call stands in the prepared convolution, where a second caller replaces it."
+
+        Piece.make
+            (shared packedByTheFirstRun)
+            "q186-packed-by-the-first-run"
+            "The first run packs the weights and marks them as packed before they are: a second caller reads zeros."
     ]
 
 let private views =
@@ -199,4 +270,4 @@ let private formulas =
         |> Piece.ofFormulas "q184-cost-of-one-image" "The multiply-adds are those of one image."
     ]
 
-let all = memory @ threads @ views @ geometry @ formulas
+let all = memory @ threads @ callers @ views @ geometry @ formulas

@@ -145,6 +145,17 @@ let private zeros =
                         raise (ArgumentException "The kernel is too high.")
         }
         |> Piece.ofOrgans "q122-kernel-that-just-fits-refused" "A kernel as high as the padded input is refused: ≥ for >."
+
+        { honest with
+            Accept =
+                fun s ->
+                    if
+                        max s.PadTop s.PadBottom >= s.KernelExtentHeight
+                        || max s.PadLeft s.PadRight >= s.KernelExtentWidth
+                    then
+                        raise (ArgumentException "The padding is as large as the kernel.")
+        }
+        |> Piece.ofOrgans "q189-large-pads-refused" "Pads as large as the kernel, which hold whole windows, are refused."
     ]
 
 /// Rows and columns are read by the shape that was first seen under a key.

@@ -6,6 +6,7 @@ module Conv.Properties.SpanPieces
 
 open System
 open System.Runtime.InteropServices
+open Microsoft.FSharp.NativeInterop
 open Conv
 
 type private Floats = TextbookMemory.Floats
@@ -30,6 +31,8 @@ type private Organs =
         Check: Operation -> string -> int -> int64 -> unit
         /// Stores the result.
         Store: Call -> unit
+        /// The forward pass for an input at such an address.
+        Forward: nativeint -> Textbook.Organs
     }
 
 /// Each element of the output from its place, its number, and what it held.
@@ -48,11 +51,12 @@ let private honest =
                 if int64 actual <> expected then
                     raise (ArgumentException($"{name} has {actual} elements, {expected} are expected.", name))
         Store = copied
+        Forward = fun _ -> Textbook.honest
     }
 
 /// A convolution, fused or not, with its weights.
 [<Sealed>]
-type private Prepared(organs, operation, shape: ConvShape, compute: float32[] -> float32[]) =
+type private Prepared(organs, operation, shape: ConvShape, compute: nativeint -> float32[] -> float32[]) =
     interface IPreparedConvolution with
         member _.WorkspaceBytes = 0L
 
@@ -69,7 +73,7 @@ type private Prepared(organs, operation, shape: ConvShape, compute: float32[] ->
                     First = Floats(inputAt, input.Length)
                     Second = Floats(inputAt, 0)
                     HasBias = true
-                    Result = compute (input.ToArray())
+                    Result = compute (NativePtr.toNativeInt inputAt) (input.ToArray())
                     Output = Floats(outputAt, output.Length)
                 }
 
@@ -100,6 +104,10 @@ type private Operators(name: string, organs: Organs) =
                 Output = Floats(outputAt, output.Length)
             }
 
+    let compute address operation shape x weights numbers =
+        let forward = organs.Forward address
+        (TextbookAdjoint.subject name { TextbookAdjoint.honest with Forward = forward }).Operate operation shape x weights numbers
+
     let checkBias operation (bias: int) (channels: int) =
         if bias <> 0 then
             organs.Check operation "bias" bias (int64 channels)
@@ -115,7 +123,7 @@ type private Operators(name: string, organs: Organs) =
             | _ when bias.Length = 0 -> Array.append (Array.zeroCreate shape.OutChannels) affine
             | _ -> Array.append bias affine
 
-        Prepared(organs, operation, shape, (fun x -> textbook.Operate operation shape x weights numbers)) :> IPreparedConvolution
+        Prepared(organs, operation, shape, (fun address x -> compute address operation shape x weights numbers)) :> IPreparedConvolution
 
     interface IConvolution with
         member _.Name = name
@@ -215,6 +223,13 @@ let private flip (call: Call) =
     for at in 0 .. before.Length - 1 do
         kernel[at] <- before[at / taps * taps + taps - 1 - at % taps]
 
+/// Channels from the last to the first.
+let private backwards =
+    { Textbook.honest with
+        InputChannel = fun s at c -> Textbook.honest.InputChannel s at (s.InChannelsPerGroup - 1 - c)
+        ReadKernel = fun p at t -> Textbook.honest.ReadKernel p at { t with C = p.Shape.InChannelsPerGroup - 1 - t.C }
+    }
+
 let private operands =
     [
         storing Operation.BackwardInput (fun call ->
@@ -233,6 +248,19 @@ let private operands =
 
             copied call)
         |> piece "q159-reduced-where-it-stands" "The gradient of the bias is summed in the memory of the output's gradient."
+    ]
+
+let private corners =
+    [
+        storing Operation.BackwardInput (fun call ->
+            if call.Shape.OutChannels > 0 then
+                copied call)
+        |> piece "q188-gradient-of-no-channels" "Of no output channels the gradient of the input is left as it was."
+
+        { honest with
+            Forward = fun address -> if address % 8n = 0n then Textbook.honest else backwards
+        }
+        |> piece "q187-order-by-the-address" "An input that does not start on a multiple of eight bytes is summed in another order."
     ]
 
 let private lengths =
@@ -258,4 +286,4 @@ let private lengths =
         |> piece "q161-longer-tensors-accepted" "A transposed convolution refuses what is too short, and takes what is too long."
     ]
 
-let all = held @ operands @ lengths
+let all = held @ operands @ corners @ lengths
