@@ -1,4 +1,4 @@
-/// Faults of gradients, transposed and fused convolutions on memory of the caller's: what a result held, operands that are changed, lengths.
+/// Faults of gradients, transposed and fused convolutions on memory of the caller's: what a result held, changed operands, lengths.
 module Conv.Properties.SpanPieces
 
 // Operands that the caller owns are changed through their address.
