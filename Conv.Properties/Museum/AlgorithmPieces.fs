@@ -51,16 +51,6 @@ let private tiles =
 
         { honest with Counts = fun _ t -> t.U < 3 && t.V < 3 }
         |> Piece.ofOrgans "m164-three-taps-assumed" "The Winograd schedule took every kernel for 3×3."
-
-        { honest with
-            InputRow =
-                fun s at u ->
-                    if winograd s then
-                        at.I / 4 * 2 + at.I % 4 + u - s.PadTop
-                    else
-                        honest.InputRow s at u
-        }
-        |> Piece.ofOrgans "m173-tile-step-of-two" "The tiles of F(4,3) advanced by two, which is right for F(2,3)."
     ]
 
 let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
@@ -92,11 +82,6 @@ let private packing =
         |> Piece.ofOrgans "m089-width-one" "The path for a width of one ignored the horizontal padding."
 
         { honest with
-            Accumulate = fun s t sum x k -> if lastTap s t then sum * x + k else sum + x * k
-        }
-        |> Piece.ofOrgans "m052-operands-of-madd" "A multiply-add was called with its operands in the wrong order, as sum·a + b."
-
-        { honest with
             OutputIndex = fun s at -> ((at.O * s.Batch + at.N) * s.OutHeight + at.I) * s.OutWidth + at.J
         }
         |> Piece.ofOrgans
@@ -113,30 +98,6 @@ let private packing =
 
         { honest with Computes = fun _ at -> at.N = 0 }
         |> Piece.ofOrgans "m099-first-image-only" "The batch dimension was ignored."
-
-        { honest with
-            ReadKernel =
-                fun p at t ->
-                    if p.Shape.OutChannels = p.Shape.InChannelsPerGroup then
-                        p.Kernel[kernelIndex p.Shape t.C at.O t.U t.V]
-                    else
-                        honest.ReadKernel p at t
-        }
-        |> Piece.ofOrgans
-            "m085-raw-weights"
-            "A kernel that expects packed weights was given the raw ones; here they are transposed where the matrix is square."
-
-        { honest with
-            InputChannel = fun s at c -> honest.InputChannel s at (if s.OutHeight = 1 then c % 8 else c)
-        }
-        |> Piece.ofOrgans
-            "m046-first-block-reused"
-            "With a single output row the wrong pointer advanced, and the first block of channels was read again."
-
-        { honest with
-            Start = fun p at -> if at.O % 2 = 1 then sum honest p { at with O = at.O - 1 } else 0f
-        }
-        |> Piece.ofOrgans "m058-neighbour-accumulator" "The second accumulator was continued from the first."
     ]
 
 let private memory =

@@ -111,18 +111,6 @@ let private tails =
         }
         |> Piece.ofOrgans "m137-six-channels" "Six input channels came out wrong: whole blocks of four alone were summed."
 
-        { honest with
-            Accumulate =
-                fun s t sum x k ->
-                    if depthwise s && s.TermsPerOutput % 2L = 0L && lastTap s t then
-                        x * k
-                    else
-                        sum + x * k
-        }
-        |> Piece.ofOrgans
-            "m059-even-taps-overwrite"
-            "In the depthwise kernel with an even number of taps the last product overwrote the sum."
-
         { honest with Computes = fun s at -> not (depthwise s) || at.O % 8 < 4 }
         |> Piece.ofOrgans "m100-step-beyond-the-vector" "The depthwise loop stepped further than its vector is long and skipped channels."
 

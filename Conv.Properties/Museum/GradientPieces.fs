@@ -87,6 +87,20 @@ let private input =
             "The gradient of a strided 1×1 convolution read dY where there is no stride."
 
         { honest with
+            Meets =
+                meetsRow (fun s p u _ ->
+                    // The first output row is a quotient, and without a sign a numerator below zero is enormous.
+                    let corner = p.H + s.PadTop - (s.KernelHeight - 1) * s.DilationHeight
+                    let first = uint32 corner / uint32 s.StrideHeight
+
+                    row s p u
+                    |> ValueOption.filter (fun i -> s.StrideHeight = 1 || uint32 i >= first))
+        }
+        |> Piece.ofOperators
+            "m066-first-row-unsigned"
+            "With a stride, the first output row that meets a pixel was computed without a sign: near the top edge there was none."
+
+        { honest with
             Meets = fun s p u v -> if s.PadTop + s.PadLeft > 0 then ValueNone else honest.Meets s p u v
         }
         |> Piece.ofOperators "m200-no-gradient-with-padding" "With padding no gradient ever reached the input."
@@ -113,6 +127,11 @@ let private kernel =
         |> Piece.ofOperators
             "m141-groups-of-the-gradient"
             "The gradient of a grouped kernel came with groups and channels in the wrong order."
+
+        { honest with Counts = fun s at -> at.N = s.Batch - 1 }
+        |> Piece.ofOperators
+            "m008-cleared-by-every-image"
+            "The flag that clears the gradient of the kernel was tested the wrong way: every image but the first cleared it."
 
         { honest with Counts = fun _ at -> at.N = 0 }
         |> Piece.ofOperators "q02-gradient-of-the-first-image" "The gradient of the kernel sums over the first image alone."

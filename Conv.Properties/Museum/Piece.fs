@@ -111,5 +111,17 @@ module Piece =
     /// A piece from a matrix product.
     let ofProduct id fault organs = make (fun name -> TextbookGeometry.product name organs) id fault
 
+    /// A piece from Winograd's algorithm alone, which takes 3×3 kernels without stride and dilation.
+    let ofWinograd id fault organs = make (fun name -> TextbookWinograd.subjectOfTiles name organs) id fault
+
+    /// A piece from Winograd's algorithm and the choice of it.
+    let ofDispatch id fault organs = make (fun name -> TextbookWinograd.subject name organs) id fault
+
+    /// A piece from patches and a blocked matrix product.
+    let ofGemm id fault organs = make (fun name -> TextbookGemm.subject name organs) id fault
+
+    /// A piece from a direct convolution in tiles and vectors.
+    let ofTiled id fault organs = make (fun name -> TextbookTiled.subject name organs) id fault
+
     /// A piece from a wrong formula.
     let ofFormulas id fault (outputSize, multiplyAdds) = make (fun name -> Subject.ofFormulas name outputSize multiplyAdds) id fault

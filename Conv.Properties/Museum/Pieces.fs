@@ -13,6 +13,9 @@ let all: Piece list =
     @ StatePieces.all
     @ SpecialPieces.all
     @ EdgePieces.all
+    @ WinogradPieces.all
+    @ GemmPieces.all
+    @ TiledPieces.all
     @ SimplePieces.all
     @ CornerPieces.all
     @ ShortcutPieces.all

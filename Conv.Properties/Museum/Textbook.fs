@@ -97,7 +97,8 @@ let sum (organs: Organs) (p: Problem) (at: Place) =
 
     sum
 
-let private run (organs: Organs) (p: Problem) =
+/// The whole output.
+let convolve (organs: Organs) (p: Problem) =
     let s = p.Shape
     organs.Accept s
     // What is never written stays NaN.
@@ -118,4 +119,4 @@ let private run (organs: Organs) (p: Problem) =
 let subject name (organs: Organs) =
     let profile = { Profile.Plain with Traits = Traits(Deterministic = true) }
 
-    Subject.forward name profile (fun shape x k b -> run organs { Shape = shape; Input = x; Kernel = k; Bias = b })
+    Subject.forward name profile (fun shape x k b -> convolve organs { Shape = shape; Input = x; Kernel = k; Bias = b })
