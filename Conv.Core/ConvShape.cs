@@ -291,6 +291,16 @@ public sealed record ConvShape
         return first < end ? ((int)first, (int)end) : (0, 0);
     }
 
+    /// <summary>The channels divide into groups.</summary>
+    /// <exception cref="ArgumentException">They do not.</exception>
+    internal static void ThrowIfNotDivisible(int channels, int groups, string parameter)
+    {
+        if (channels % groups != 0)
+        {
+            throw new ArgumentException($"{parameter} = {channels} does not divide into groups = {groups}.", parameter);
+        }
+    }
+
     private static readonly string[] FieldNames =
         ["n", "c", "h", "w", "o", "kh", "kw", "sh", "sw", "pt", "pl", "pb", "pr", "dh", "dw", "g"];
 
@@ -320,13 +330,5 @@ public sealed record ConvShape
         }
 
         return count;
-    }
-
-    private static void ThrowIfNotDivisible(int channels, int groups, string parameter)
-    {
-        if (channels % groups != 0)
-        {
-            throw new ArgumentException($"{parameter} = {channels} does not divide into groups = {groups}.", parameter);
-        }
     }
 }

@@ -46,6 +46,12 @@ public sealed record TransposedShape
         int padTop = 0, int padLeft = 0, int padBottom = 0, int padRight = 0,
         int dilationHeight = 1, int dilationWidth = 1, int outputPaddingHeight = 0, int outputPaddingWidth = 0, int groups = 1)
     {
+        // What the forward shape would refuse by the name of the other side.
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(groups);
+        ArgumentOutOfRangeException.ThrowIfNegative(inChannels);
+        ArgumentOutOfRangeException.ThrowIfNegative(outChannels);
+        ConvShape.ThrowIfNotDivisible(inChannels, groups, nameof(inChannels));
+        ConvShape.ThrowIfNotDivisible(outChannels, groups, nameof(outChannels));
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inHeight);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inWidth);
         ArgumentOutOfRangeException.ThrowIfNegative(outputPaddingHeight);
@@ -54,8 +60,8 @@ public sealed record TransposedShape
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(outputPaddingWidth, Math.Max(strideWidth, 1));
         Forward = new ConvShape(
             batch, outChannels,
-            Size(inHeight, strideHeight, padTop, padBottom, kernelHeight, dilationHeight, outputPaddingHeight, nameof(padTop)),
-            Size(inWidth, strideWidth, padLeft, padRight, kernelWidth, dilationWidth, outputPaddingWidth, nameof(padLeft)),
+            Size(inHeight, strideHeight, padTop, padBottom, kernelHeight, dilationHeight, outputPaddingHeight, nameof(padTop), nameof(strideHeight)),
+            Size(inWidth, strideWidth, padLeft, padRight, kernelWidth, dilationWidth, outputPaddingWidth, nameof(padLeft), nameof(strideWidth)),
             inChannels, kernelHeight, kernelWidth, strideHeight, strideWidth,
             padTop, padLeft, padBottom, padRight, dilationHeight, dilationWidth, groups);
         OutputPaddingHeight = outputPaddingHeight;
@@ -99,15 +105,15 @@ public sealed record TransposedShape
     public override string ToString() =>
         string.Create(CultureInfo.InvariantCulture, $"transposed of {Forward} oph={OutputPaddingHeight} opw={OutputPaddingWidth}");
 
-    private static int Size(int size, int stride, int before, int after, int taps, int dilation, int more, string parameter)
+    private static int Size(int size, int stride, int before, int after, int taps, int dilation, int more, string padding, string striding)
     {
         // What the constructor of the forward shape refuses by name gets there; here nothing may wrap.
         long result = ((size - 1L) * stride) + ((taps - 1L) * dilation) + 1 + more - before - after;
         return result switch
         {
             < 1 => throw new ArgumentException(
-                $"{parameter} = {before} and its other side = {after} leave {result} of the output: it needs at least 1.", parameter),
-            > int.MaxValue => throw new ArgumentException($"The output size {result} does not fit in 32 bits.", nameof(stride)),
+                $"{padding} = {before} and its other side = {after} leave {result} of the output: it needs at least 1.", padding),
+            > int.MaxValue => throw new ArgumentException($"{striding} = {stride} makes an output of {result}, which 32 bits do not hold.", striding),
             _ => (int)result,
         };
     }

@@ -21,6 +21,23 @@ let ``the output has as many rows and columns as windows fit`` (AnyShape s) =
     Assert.Equal(counted s.InWidth s.PadLeft s.PadRight s.KernelWidth s.StrideWidth s.DilationWidth, s.OutWidth)
 
 [<Property(Arbitrary = [| typeof<Arbitraries> |])>]
+let ``the outputs whose tap meets the image are those that are found one by one`` (AnyShape s) =
+    for u in 0 .. s.KernelHeight - 1 do
+        let offset = u * s.DilationHeight - s.PadTop
+
+        let meeting =
+            [ 0 .. s.OutHeight - 1 ]
+            |> List.filter (fun i -> 0 <= i * s.StrideHeight + offset && i * s.StrideHeight + offset < s.InHeight)
+
+        let expected =
+            if meeting.IsEmpty then
+                struct (0, 0)
+            else
+                struct (List.head meeting, List.last meeting + 1)
+
+        Assert.Equal(expected, ConvShape.OutputsMeeting(int64 offset, s.OutHeight, s.StrideHeight, s.InHeight))
+
+[<Property(Arbitrary = [| typeof<Arbitraries> |])>]
 let ``the multiply-adds in bounds are those that the loop takes`` (AnyShape s) =
     let products, sums = Specification.countMultiplyAdds s
     Assert.Equal(products, s.InBoundsMultiplyAdds)
@@ -52,6 +69,7 @@ let ``each of the sixteen fields has its own place`` () =
 [<InlineData("c=1 h=2 w=3 o=4 kh=1", "needs the field 'kw'")>]
 [<InlineData("c=1 h=2 w=3 o=4 kh=1 kw=2 c=1", "'c' is given twice")>]
 [<InlineData("c=1 h=2 w=3 o=4 kh=1 kw=2 q=1", "'q' is not a field")>]
+[<InlineData("c=1 h=2 w=3 o=4 kh=1 kw=2 =1", "'' is not a field")>]
 [<InlineData("c=1 h=2 w=3 o=4 kh=1 kw=x", "'kw=x' is not a field")>]
 [<InlineData("c=1 h=2 w=3 o=4 kh=1 kw", "'kw' is not a field")>]
 [<InlineData("c=1 h=2 w=3 o=4 kh=1 kw=1.0", "'kw=1.0' is not a field")>]
@@ -59,6 +77,20 @@ let ``each of the sixteen fields has its own place`` () =
 let ``a line that is no shape is refused in words`` (line: string, expected: string) =
     let error = Assert.Throws<FormatException>(fun () -> ConvShape.Parse line |> ignore)
     Assert.Contains(expected, error.Message)
+
+[<Fact>]
+let ``no line is no shape either`` () =
+    Assert.Throws<ArgumentNullException>("text", (fun () -> ConvShape.Parse(Unchecked.defaultof<string>) |> ignore))
+    |> ignore
+
+[<Fact>]
+let ``the largest size that 32 bits hold is a size`` () =
+    let most = Int32.MaxValue
+    let s = ConvShape(1, 1, most, 1, 1, 1, 1)
+    Assert.Equal(most, s.OutHeight)
+    Assert.Equal(most, ConvShape(1, 1, 1, most - 1, 1, 1, 1, padLeft = 1).OutWidth)
+    Assert.Equal(most, TransposedShape(s).OutHeight)
+    Assert.Equal(most, TransposedShape(1, 1, 1, most, 1, 1, 1).OutWidth)
 
 /// A shape in which every number can be wrong by itself.
 let private valid = "n=2 c=6 h=9 w=8 o=4 kh=3 kw=2 sh=2 sw=1 pt=1 pl=2 pb=0 pr=1 dh=2 dw=3 g=2"
@@ -113,6 +145,95 @@ let ``a wrong number is refused by name`` (change: string, parameter: string) =
 
     let error =
         Assert.ThrowsAny<ArgumentException>(fun () -> ConvShape.Parse(line + " " + change) |> ignore)
+
+    Assert.Equal(parameter, error.ParamName)
+
+[<Theory>]
+[<InlineData(0, 3, 1, 1, "size")>]
+[<InlineData(5, 0, 1, 1, "taps")>]
+[<InlineData(5, 3, 0, 1, "stride")>]
+[<InlineData(5, 3, 1, 0, "dilation")>]
+[<InlineData(-1, 3, 1, 1, "size")>]
+[<InlineData(5, -1, 1, 1, "taps")>]
+[<InlineData(5, 3, -1, 1, "stride")>]
+[<InlineData(5, 3, 1, -1, "dilation")>]
+[<InlineData(1, 3, 1, 2147483647, "taps")>]
+let ``SAME padding of a wrong number is refused by name`` (size: int, taps: int, stride: int, dilation: int, parameter: string) =
+    let error =
+        Assert.ThrowsAny<ArgumentException>(fun () -> ConvShape.SamePads(size, taps, stride, dilation, SamePadding.Upper) |> ignore)
+
+    Assert.Equal(parameter, error.ParamName)
+
+[<Fact>]
+let ``the most zeros of SAME padding that 32 bits hold`` () =
+    // Two taps 2³¹ − 1 apart on one element: 2³¹ − 1 zeros, the odd one on the side that is asked for.
+    let pads side = ConvShape.SamePads(1, 2, 1, Int32.MaxValue, side)
+    Assert.Equal(struct (1073741823, 1073741824), pads SamePadding.Upper)
+    Assert.Equal(struct (1073741824, 1073741823), pads SamePadding.Lower)
+
+/// A transposed shape in which a number can be replaced: 11×14 outputs from 4×5 inputs.
+let private transposedWith (name: string) (value: int) =
+    let number field usual = if field = name then value else usual
+
+    TransposedShape(
+        number "batch" 2,
+        number "inChannels" 6,
+        number "inHeight" 4,
+        number "inWidth" 5,
+        number "outChannels" 4,
+        number "kernelHeight" 3,
+        number "kernelWidth" 2,
+        number "strideHeight" 2,
+        number "strideWidth" 3,
+        number "padTop" 1,
+        number "padLeft" 1,
+        number "padBottom" 0,
+        number "padRight" 1,
+        number "dilationHeight" 2,
+        number "dilationWidth" 1,
+        number "outputPaddingHeight" 1,
+        number "outputPaddingWidth" 2,
+        number "groups" 2
+    )
+
+[<Fact>]
+let ``a transposed shape by hand`` () =
+    // (4 − 1)·2 + (3 − 1)·2 + 1 + 1 − 1 rows, (5 − 1)·3 + (2 − 1)·1 + 1 + 2 − 1 − 1 columns.
+    let t = transposedWith "" 0
+    Assert.Equal((11, 14), (t.OutHeight, t.OutWidth))
+    Assert.Equal((4, 5), (t.InHeight, t.InWidth))
+    Assert.Equal((6, 4), (t.InChannels, t.OutChannels))
+    Assert.Equal((1, 2), (t.OutputPaddingHeight, t.OutputPaddingWidth))
+    // Read back from the forward convolution, and all that pads may take.
+    Assert.Equal(t, TransposedShape t.Forward)
+    Assert.Equal(1, (transposedWith "padTop" 11).OutHeight)
+    Assert.Equal(1, (transposedWith "padLeft" 14).OutWidth)
+
+[<Theory>]
+[<InlineData("inHeight", 0, "inHeight")>]
+[<InlineData("inHeight", -1, "inHeight")>]
+[<InlineData("inWidth", 0, "inWidth")>]
+[<InlineData("inWidth", -1, "inWidth")>]
+[<InlineData("outputPaddingHeight", -1, "outputPaddingHeight")>]
+[<InlineData("outputPaddingHeight", 2, "outputPaddingHeight")>]
+[<InlineData("outputPaddingWidth", -1, "outputPaddingWidth")>]
+[<InlineData("outputPaddingWidth", 3, "outputPaddingWidth")>]
+[<InlineData("padTop", 12, "padTop")>]
+[<InlineData("padLeft", 15, "padLeft")>]
+[<InlineData("padBottom", 11, "padTop")>]
+[<InlineData("inHeight", 1073741824, "strideHeight")>]
+[<InlineData("inWidth", 715827883, "strideWidth")>]
+[<InlineData("strideWidth", 2, "outputPaddingWidth")>]
+[<InlineData("batch", -1, "batch")>]
+[<InlineData("inChannels", -2, "inChannels")>]
+[<InlineData("inChannels", 7, "inChannels")>]
+[<InlineData("outChannels", -2, "outChannels")>]
+[<InlineData("outChannels", 5, "outChannels")>]
+[<InlineData("groups", 0, "groups")>]
+[<InlineData("groups", 4, "inChannels")>]
+[<InlineData("groups", 3, "outChannels")>]
+let ``a wrong number of a transposed shape is refused by name`` (name: string, value: int, parameter: string) =
+    let error = Assert.ThrowsAny<ArgumentException>(fun () -> transposedWith name value |> ignore)
 
     Assert.Equal(parameter, error.ParamName)
 
