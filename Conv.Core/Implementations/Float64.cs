@@ -20,7 +20,6 @@ public sealed class Float64 : IConvolution
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
     {
-        Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
         return new Weights(shape, Widen(kernel), Widen(bias));
     }

@@ -21,7 +21,6 @@ public sealed partial class Loop : IConvolution, IFusedConvolution, IViewConvolu
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
     {
-        Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
         return new Weights(shape, kernel.ToArray(), bias.ToArray(), epilogue: null);
     }
@@ -29,7 +28,6 @@ public sealed partial class Loop : IConvolution, IFusedConvolution, IViewConvolu
     /// <inheritdoc/>
     public IPreparedConvolution PrepareFused(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias, Epilogue epilogue)
     {
-        Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
         Guard.Numbers(shape, epilogue);
         return new Weights(shape, kernel.ToArray(), bias.ToArray(), new ChannelEpilogue(epilogue));

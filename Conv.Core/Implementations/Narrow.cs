@@ -65,7 +65,6 @@ public sealed class Narrow : IConvolution
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
     {
-        Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
         return new Weights(shape, _arithmetic, Operands(kernel, _arithmetic), Biases(bias, _arithmetic.Accumulator));
     }

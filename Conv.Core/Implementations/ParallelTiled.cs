@@ -37,7 +37,6 @@ public sealed class ParallelTiled : IConvolution
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
     {
-        Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
         return new Weights(shape, kernel.ToArray(), bias.ToArray());
     }
