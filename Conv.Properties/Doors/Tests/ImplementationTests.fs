@@ -188,3 +188,35 @@ let ``names are ids`` () =
     let names = Catalogue.All |> Seq.map _.Name |> List.ofSeq
     Assert.Equal(names.Length, names |> List.distinct |> List.length)
     Assert.All(names, (fun name -> Assert.Matches("^[a-z0-9]+(-[a-z0-9]+)*$", name)))
+
+[<Fact>]
+let ``every implementation promises the same bits for the same call, and one takes a number of threads`` () =
+    Assert.All(Catalogue.All, (fun c -> Assert.True(c.Traits.Deterministic, c.Name)))
+    Assert.Equal("parallel-tiled", (Catalogue.All |> Seq.filter _.Traits.Threaded |> Seq.exactlyOne).Name)
+
+[<Fact>]
+let ``the loop on any numbers refuses spans of the wrong length by name, and nothing is written`` () =
+    let s = ConvShape.Parse "n=2 c=4 h=5 w=6 o=6 kh=3 kw=2 pt=1 g=2"
+    let x, k, y = int s.InputLength, int s.KernelLength, int s.OutputLength
+    let ones count = Array.create count 1L
+
+    let convolve input kernel bias (output: int64[]) =
+        Loop.Convolve(s, ReadOnlySpan(ones input), ReadOnlySpan(ones kernel), ReadOnlySpan(ones bias), Span output)
+
+    convolve x k 6 (Array.create y 77L)
+    convolve x k 0 (Array.create y 77L)
+
+    for off in [ -1; 1 ] do
+        for parameter, input, kernel, bias, output in
+            [
+                "input", x + off, k, 6, y
+                "kernel", x, k + off, 6, y
+                "bias", x, k, 6 + off, y
+                "output", x, k, 6, y + off
+            ] do
+            let written = Array.create output 77L
+
+            Assert.Throws<ArgumentException>(parameter, (fun () -> convolve input kernel bias written))
+            |> ignore
+
+            Assert.All(written, (fun value -> Assert.Equal(77L, value)))

@@ -521,6 +521,17 @@ let ``views that leave their span, or put two outputs in one place, are refused 
         ] do
         refused "outputView" 5L (run (xView, kView, wrong) [||])
 
+    // Two images of two rows of three: the images must pass over both rows, not over a row.
+    let two = ConvShape(2, 1, 2, 3, 1, 1, 1)
+
+    let runTwo imageStride y =
+        let view = TensorView(0, imageStride, 0, 3, 1)
+        runViews (find name) two (Array.replicate 12 1f) (denseInput two) [| 1f |] (denseKernel two) [||] y view
+
+    runTwo 6 (poisoned 12L)
+    refused "outputView" 12L (runTwo 5)
+    refused "outputView" 12L (runTwo 3)
+
     refused "bias" 4L (run dense [| 1f; 2f |])
 
     // The one image and the one channel have nowhere to step to.
@@ -552,6 +563,7 @@ let ``an unsupported shape is refused by name`` () =
             fun (y: float32[]) -> im2col.Transpose(TransposedShape s, nothing.Span, nothing.Span, nothing.Span, Span y)
             fun (y: float32[]) ->
                 im2col.Run(s, nothing.Span, TensorView(), nothing.Span, TensorView(), nothing.Span, Span<float32> y, TensorView())
+            fun _ -> im2col.Prepare(s, nothing.Span, nothing.Span) |> ignore
             fun _ ->
                 im2col.PrepareFused(s, nothing.Span, nothing.Span, epilogue [| 1f |] [| 1f |] true)
                 |> ignore
