@@ -8,14 +8,15 @@ open System.Diagnostics
 open System.Threading.Tasks
 open Conv
 
-/// What one law came to on one piece.
+/// What one law came to on one piece in one tier.
 [<NoEquality; NoComparison>]
 type Cell =
     {
         Law: Law
-        /// Cases up to the one that failed, in the tier in which that is sooner; none where every case held.
+        Tier: Tier
+        /// Cases up to the one that failed; none where every case held.
         Kill: int option
-        /// Cases judged, in all tiers.
+        /// Cases judged.
         Cases: int
         Milliseconds: float
         /// The counterexample, shrunk when it is asked for.
@@ -27,8 +28,16 @@ type Cell =
 type Row = { Piece: Piece; Cells: Cell list }
 
 module Row =
-    /// The cells that kill, in the order of the cells.
-    let killers row = row.Cells |> List.filter _.Kill.IsSome
+    /// One cell for each law: of the tier that kills soonest, if one does.
+    let laws row =
+        row.Cells
+        |> List.groupBy _.Law.Id
+        |> List.map (fun (_, tiers) ->
+            tiers
+            |> List.minBy (fun cell -> cell.Kill |> Option.defaultValue Int32.MaxValue))
+
+    /// The laws that kill, each in the tier that kills soonest.
+    let killers row = laws row |> List.filter _.Kill.IsSome
 
 /// The first failure of a subject that all laws take turns on.
 [<NoEquality; NoComparison>]
@@ -47,28 +56,30 @@ let private sessions options laws subject =
 
 /// Every law on a subject, each to its first failure or to its end.
 let private cells options laws subject =
-    sessions options laws subject
-    |> List.ofArray
-    |> List.groupBy _.Law.Id
-    |> List.map (fun (_, tiers) ->
-        for session in tiers do
+    [
+        for session in sessions options laws subject do
             while not session.Ended do
                 session.Step()
 
-        let killed = tiers |> List.filter _.Found.IsSome |> List.sortBy _.Cases |> List.tryHead
+            let killed = session.Found.IsSome
 
-        {
-            Law = tiers.Head.Law
-            Kill = killed |> Option.map _.Cases
-            Cases = tiers |> List.sumBy _.Cases
-            Milliseconds = tiers |> List.sumBy _.Milliseconds
-            Failure =
-                killed
-                |> Option.map (fun session ->
-                    lazy
-                        (session.Shrink()
-                         session.Result.Failure.Value))
-        })
+            {
+                Law = session.Law
+                Tier = session.Tier
+                Kill = if killed then Some session.Cases else None
+                Cases = session.Cases
+                Milliseconds = session.Milliseconds
+                Failure =
+                    if killed then
+                        Some(
+                            lazy
+                                (session.Shrink()
+                                 session.Result.Failure.Value)
+                        )
+                    else
+                        None
+            }
+    ]
 
 let private inParallel threads (items: 'a list) (work: 'a -> 'b) : 'b list =
     let items = Array.ofList items
@@ -88,22 +99,27 @@ let matrix (options: Run.Options) (laws: Law list) (pieces: Piece list) (progres
         lock gate (fun () -> progress row)
         row)
 
-/// The first failure of a subject, where the laws take turns of one case on one thread, in the order given.
-let first (options: Run.Options) (laws: Law list) (subject: Subject) : First option =
+/// The first failure of a subject, where the laws take these turns on one thread.
+let first turns (options: Run.Options) (laws: Law list) (subject: Subject) : First option =
     let clock = Stopwatch.StartNew()
-    let turns = Queue(sessions options laws subject)
+    let sessions = sessions options laws subject
+    let opening = Queue(Run.opening turns sessions)
+    let rounds = Queue sessions
     let mutable cases = 0
     let mutable killer = None
 
-    while killer.IsNone && turns.Count > 0 do
-        let session = turns.Dequeue()
-        session.Step()
-        cases <- cases + 1
+    while killer.IsNone && rounds.Count > 0 do
+        let goesRound = opening.Count = 0
+        let session = if goesRound then rounds.Dequeue() else opening.Dequeue()
 
-        if session.Found.IsSome then
-            killer <- Some session.Law
-        elif not session.Ended then
-            turns.Enqueue session
+        if not session.Ended then
+            session.Step()
+            cases <- cases + 1
+
+            if session.Found.IsSome then
+                killer <- Some session.Law
+            elif goesRound then
+                rounds.Enqueue session
 
     let elapsed = clock.Elapsed.TotalMilliseconds
 
@@ -111,25 +127,33 @@ let first (options: Run.Options) (laws: Law list) (subject: Subject) : First opt
     |> Option.map (fun law -> { Law = law; Cases = cases; Milliseconds = elapsed })
 
 /// The first failure of every piece with each of so many seeds, from the options' on. One piece at a time, so that the times mean something.
-let firsts (options: Run.Options) seeds laws (pieces: Piece list) (progress: Piece -> unit) : (Piece * First option list) list =
+let firsts turns (options: Run.Options) seeds laws (pieces: Piece list) (progress: Piece -> unit) : (Piece * First option list) list =
     [
         for piece in pieces do
             let found =
                 [
-                    for seed in 0 .. seeds - 1 -> first { options with Seed = options.Seed + uint64 seed } laws piece.Subject
+                    for seed in 0 .. seeds - 1 -> first turns { options with Seed = options.Seed + uint64 seed } laws piece.Subject
                 ]
 
             progress piece
             piece, found
     ]
 
-/// The smallest counterexample of a piece among those of its first killers: shrinking them all takes longer than finding them.
-let smallest (row: Row) : (Law * Run.Failure) option =
+let private smallestOf (row: Row) : (Law * Run.Failure) option =
     Row.killers row
-    |> List.truncate 4
+    |> List.truncate 3
     |> List.choose (fun cell -> cell.Failure |> Option.map (fun failure -> cell.Law, failure.Value))
     |> List.sortBy (fun (_, failure) -> Shrink.measure failure.Shrunk)
     |> List.tryHead
+
+/// The smallest counterexample of each piece among those of its first killers: shrinking them all takes longer than finding them.
+let smallest threads (rows: Row list) (progress: Row -> unit) : (Law * Run.Failure) option list =
+    let gate = obj ()
+
+    inParallel threads rows (fun row ->
+        let found = smallestOf row
+        lock gate (fun () -> progress row)
+        found)
 
 /// Laws and pieces where a law alone kills a piece.
 let soleKillers (rows: Row list) =
@@ -145,60 +169,75 @@ let idle (laws: Law list) (rows: Row list) =
     let killing = rows |> Seq.collect Row.killers |> Seq.map _.Law.Id |> HashSet
     laws |> List.filter (fun law -> not (killing.Contains law.Id))
 
-/// A law in the derived order: milliseconds a case, and how many pieces are expected to fall to it first, in the first round.
+/// A turn of the derived order: milliseconds a case, and how many of the pieces still standing are expected to fall to it.
 [<NoEquality; NoComparison>]
-type Place = { Law: Law; Milliseconds: float; Kills: float }
+type Turn =
+    {
+        Law: Law
+        Tier: Tier
+        Milliseconds: float
+        Kills: float
+    }
 
-/// An order of laws in which a broken subject is expected to fail soon. A piece that a law kills with its n-th case is taken to fall to one
-/// of its cases with probability 1/n; the next law is always the one with the most expected kills a millisecond among the pieces that the
-/// laws before it left standing. (Pipelined set cover: within a factor of four of the best order; Munagala et al. 2005.)
-let order (laws: Law list) (rows: Row list) : Place list =
-    let cost =
+    /// As `Order.turns` has it.
+    member turn.Key = struct (turn.Law.Id, turn.Tier.Name)
+
+/// Turns beyond which the laws go round whatever is expected of them.
+let private mostTurns = 2000
+
+/// The turns in which a broken subject is expected to fail soon. A piece that fails in the n-th case of a law falls to one of its cases with
+/// probability 2/(n+2), the mean of what one draw tells under a uniform prior. The next turn is always the law's with the most expected
+/// kills a millisecond among what the turns before it left standing: the greedy order of pipelined set cover, within a factor of four of
+/// the best (Munagala et al. 2005). It ends when every law that kills has had a turn.
+let order (rows: Row list) : Turn list =
+    let candidates =
         rows
-        |> List.collect _.Cells
-        |> List.groupBy _.Law.Id
-        |> List.map (fun (id, cells: Cell list) ->
-            let milliseconds = cells |> List.sumBy _.Milliseconds
-            let cases = cells |> List.sumBy _.Cases
-            id, milliseconds / float (max 1 cases))
-        |> dict
+        |> List.collect (fun row -> row.Cells |> List.map (fun cell -> row.Piece.Id, cell))
+        |> List.groupBy (fun (_, cell) -> struct (cell.Law.Id, cell.Tier.Name))
+        |> List.map (fun (_, cells) ->
+            let milliseconds = cells |> List.sumBy (fun (_, cell) -> cell.Milliseconds)
+            let cases = cells |> List.sumBy (fun (_, cell) -> cell.Cases)
+            let _, one = cells.Head
 
-    let chance =
-        [
-            for row in rows ->
-                row.Cells
-                |> List.choose (fun cell -> cell.Kill |> Option.map (fun cases -> cell.Law.Id, 1.0 / float cases))
-                |> dict
-        ]
+            let kills =
+                [|
+                    for piece, cell in cells do
+                        match cell.Kill with
+                        | Some cases -> struct (piece, 2.0 / float (cases + 2))
+                        | None -> ()
+                |]
 
-    let standing = Array.create rows.Length 1.0
+            one, max 1e-3 (milliseconds / float (max 1 cases)), kills)
+        |> List.filter (fun (_, _, kills) -> kills.Length > 0)
 
-    let expected (law: Law) =
-        chance
-        |> List.mapi (fun at kills ->
-            match kills.TryGetValue law.Id with
-            | true, p -> p * standing[at]
-            | _ -> 0.0)
-        |> List.sum
+    let standing = Dictionary<string, float>()
 
-    let costOf (law: Law) =
-        match cost.TryGetValue law.Id with
-        | true, milliseconds -> max 1e-3 milliseconds
-        | _ -> Double.PositiveInfinity
+    for row in rows do
+        standing[row.Piece.Id] <- 1.0
 
-    let rec place (left: Law list) placed =
-        match left with
-        | [] -> List.rev placed
-        | _ ->
-            let best = left |> List.maxBy (fun law -> expected law / costOf law)
-            let kills = expected best
+    let expected kills = kills |> Array.sumBy (fun struct (piece: string, p) -> p * standing[piece])
+    let waiting = HashSet [ for cell, _, _ in candidates -> struct (cell.Law.Id, cell.Tier.Name) ]
 
-            chance
-            |> List.iteri (fun at chances ->
-                match chances.TryGetValue best.Id with
-                | true, p -> standing[at] <- standing[at] * (1.0 - p)
-                | _ -> ())
+    [
+        let mutable turns = 0
 
-            place (left |> List.filter (fun law -> law.Id <> best.Id)) ({ Law = best; Milliseconds = costOf best; Kills = kills } :: placed)
+        while waiting.Count > 0 && turns < mostTurns do
+            let cell, milliseconds, kills =
+                candidates
+                |> List.maxBy (fun (_, milliseconds, kills) -> expected kills / milliseconds)
 
-    place laws []
+            let fallen = expected kills
+
+            for struct (piece, p) in kills do
+                standing[piece] <- standing[piece] * (1.0 - p)
+
+            waiting.Remove(struct (cell.Law.Id, cell.Tier.Name)) |> ignore<bool>
+            turns <- turns + 1
+
+            {
+                Law = cell.Law
+                Tier = cell.Tier
+                Milliseconds = milliseconds
+                Kills = fallen
+            }
+    ]

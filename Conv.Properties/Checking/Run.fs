@@ -186,6 +186,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         milliseconds <- milliseconds + Stopwatch.GetElapsedTime(started).TotalMilliseconds
 
     member _.Law = law
+    member _.Tier = tier
 
     /// Whether there is nothing more to judge.
     member _.Ended = index >= cases || found.IsSome || fault.IsSome || pointless ()
@@ -272,43 +273,82 @@ type News =
     /// One of its sessions has ended.
     | Ended of Result
 
-/// Runs the jobs in turns of one case, in the order given, on the given number of threads: a subject that is broken fails while the other
-/// laws have judged a few cases. With `FailFast` the first failure ends the run, and the results are those of the cases judged by then.
-/// `news` hears of them one at a time.
+/// The turns that sessions take before each has one turn a round.
+let opening (turns: struct (string * string) list) (sessions: Session[]) : Session[] =
+    let own =
+        sessions
+        |> Array.groupBy (fun session -> struct (session.Law.Id, session.Tier.Name))
+        |> dict
+
+    [|
+        for turn in turns do
+            match own.TryGetValue turn with
+            | true, sessions -> yield! sessions
+            | _ -> ()
+    |]
+
+/// Runs the jobs in turns of one case, on the given number of threads: a subject that is broken fails while most laws have judged a few cases.
+/// With `FailFast` the first failure ends the run, and the results are those of the cases judged by then. `news` is told one at a time.
 let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit) : Result list =
     let sessions =
         jobs
         |> Array.map (fun (law, subject, tier) -> Session(options, law, subject, tier))
 
-    let turns = ConcurrentQueue sessions
+    let opening = opening Order.turns sessions
+    let opened = ref -1
+    let rounds = ConcurrentQueue sessions
     use enough = new CancellationTokenSource()
     let gate = obj ()
     let tell one = lock gate (fun () -> news one)
+
+    /// One turn; how many cases were judged.
+    let step (session: Session) =
+        session.Step()
+
+        if session.Ended then
+            session.Shrink()
+
+            if options.FailFast && session.Found.IsSome then
+                enough.Cancel()
+
+            tell (Ended session.Result)
+
+        1
+
+    /// A turn of the opening is skipped by a session that has ended or is taking another of its turns.
+    let tryStep (session: Session) =
+        if Monitor.TryEnter session then
+            try
+                if session.Ended then 0 else step session
+            finally
+                Monitor.Exit session
+        else
+            0
 
     let take _ =
         let mutable judged = 0
         let mutable more = true
 
+        let count cases =
+            judged <- judged + cases
+
+            if judged >= 16 then
+                tell (Judged judged)
+                judged <- 0
+
         while more && not enough.IsCancellationRequested do
-            match turns.TryDequeue() with
-            | true, session ->
-                session.Step()
-                judged <- judged + 1
+            match Interlocked.Increment &opened.contents with
+            | turn when turn < opening.Length -> count (tryStep opening[turn])
+            | _ ->
+                match rounds.TryDequeue() with
+                | true, session ->
+                    lock session (fun () ->
+                        if not session.Ended then
+                            count (step session)
 
-                if session.Ended then
-                    session.Shrink()
-
-                    if options.FailFast && session.Found.IsSome then
-                        enough.Cancel()
-
-                    tell (Ended session.Result)
-                else
-                    turns.Enqueue session
-
-                if judged = 16 then
-                    tell (Judged judged)
-                    judged <- 0
-            | _ -> more <- false
+                            if not session.Ended then
+                                rounds.Enqueue session)
+                | _ -> more <- false
 
         tell (Judged judged)
 

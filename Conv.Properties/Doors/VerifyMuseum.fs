@@ -7,7 +7,7 @@ open System.Text
 open Conv
 
 /// Compiles what the laws run through, so that the first piece is not charged for it.
-let private warm options laws =
+let private warm turns options laws =
     for subject in
         [
             TextbookAdjoint.subject "textbook" TextbookAdjoint.honest
@@ -15,13 +15,16 @@ let private warm options laws =
             TextbookGeometry.subject "textbook geometry" TextbookGeometry.honest
             TextbookGeometry.product "textbook product" TextbookGeometry.honestProduct
         ] do
-        Kills.first { options with Cases = 12 } laws subject
+        Kills.first turns { options with Cases = 2 } laws subject
         |> ignore<Kills.First option>
 
 /// Correct convolutions: those that a test must not accuse.
 let private correct =
     Variants.all @ Ours.implementations
     |> List.filter (fun subject -> subject.Profile.Capabilities.Contains Forward)
+
+/// A baseline runs to its end on what it does not kill: fewer seeds than for the laws tell enough.
+let private mostBaselineSeeds = 3
 
 let private baseline (options: Run.Options) seeds (pieces: Piece list) progress law : MuseumReport.Baseline =
     let kills =
@@ -34,6 +37,7 @@ let private baseline (options: Run.Options) seeds (pieces: Piece list) progress 
 
     {
         Law = law
+        Seeds = seeds
         Kills =
             [
                 for at in 0 .. pieces.Length - 1 do
@@ -44,44 +48,77 @@ let private baseline (options: Run.Options) seeds (pieces: Piece list) progress 
         Accuses =
             [
                 for subject in correct do
-                    if (Kills.first options [ law ] subject).IsSome then
+                    if (Kills.first [] options [ law ] subject).IsSome then
                         subject.Name
             ]
         Correct = correct.Length
     }
 
-/// Runs it all, prints it, writes it. 1 where a piece survives a seed, or where of all laws on all pieces one kills nothing.
-let run (options: Run.Options) seeds (laws: Law list) (pieces: Piece list) (folder: string) (orderTo: string option) quiet =
-    let laws = Order.arrange laws
+/// Runs it all, prints it, writes it. With a file for the order, the laws take turns by what the matrix says, not as committed. 1 where a
+/// piece survives a seed, or where of all laws on all pieces one kills nothing.
+let run
+    (options: Run.Options)
+    inMatrix
+    seeds
+    (laws: Law list)
+    (pieces: Piece list)
+    (compared: Law list)
+    folder
+    (orderTo: string option)
+    quiet
+    =
     let whole = laws.Length = All.laws.Length && pieces.Length = Museum.all.Length
-    warm options laws
-
-    let firsts =
-        Terminal.withProgress quiet "how soon each fails" pieces.Length (fun step ->
-            Kills.firsts options seeds laws pieces (fun piece -> step 1 (Some piece.Id)))
-        |> List.map snd
 
     let rows =
         Terminal.withProgress quiet "every law on every piece" pieces.Length (fun step ->
-            Kills.matrix options laws pieces (fun row -> step 1 (Some $"{row.Piece.Id}: killed by {(Kills.Row.killers row).Length} laws")))
+            Kills.matrix { options with Cases = inMatrix } (Order.arrange laws) pieces (fun row ->
+                step 1 (Some $"{row.Piece.Id}: killed by {(Kills.Row.killers row).Length} laws")))
+
+    // What nothing kills in a shorter matrix gets the whole number of cases.
+    let rows =
+        let alive = rows |> List.filter (fun row -> (Kills.Row.killers row).IsEmpty)
+
+        let again =
+            if inMatrix < options.Cases then
+                Kills.matrix options (Order.arrange laws) (alive |> List.map _.Piece) ignore
+            else
+                []
+
+        rows
+        |> List.map (fun row ->
+            again
+            |> List.tryFind (fun other -> other.Piece.Id = row.Piece.Id)
+            |> Option.defaultValue row)
+
+    let turns =
+        match orderTo with
+        | None -> Order.turns
+        | Some path ->
+            let turns = rows |> List.filter (fun row -> not row.Piece.IsHeldOut) |> Kills.order
+            Json.saveAs path (fun stream -> stream.Write(Encoding.UTF8.GetBytes(MuseumReport.order turns)))
+            turns |> List.map _.Key
+
+    let laws = laws |> Order.arrangeBy turns
+    warm turns options laws
+
+    let firsts =
+        Terminal.withProgress quiet "how soon each fails" pieces.Length (fun step ->
+            Kills.firsts turns options seeds laws pieces (fun piece -> step 1 (Some piece.Id)))
+        |> List.map snd
 
     let baselines =
-        Terminal.withProgress quiet "the baselines" Baselines.all.Length (fun step ->
-            Baselines.all
-            |> List.map (baseline options seeds pieces (fun law -> step 1 (Some law.Id))))
+        Terminal.withProgress quiet "the baselines" compared.Length (fun step ->
+            compared
+            |> List.map (baseline options (min seeds mostBaselineSeeds) pieces (fun law -> step 1 (Some law.Id))))
 
     let smallest =
-        Terminal.withProgress quiet "shrinking" rows.Length (fun step ->
-            rows
-            |> List.map (fun row ->
-                let smallest = Kills.smallest row
-                step 1 None
-                smallest))
+        Terminal.withProgress quiet "shrinking" rows.Length (fun step -> Kills.smallest options.Threads rows (fun _ -> step 1 None))
 
     let findings: MuseumReport.Findings =
         {
             Laws = laws
             Options = options
+            InMatrix = inMatrix
             Seeds = seeds
             Rows = rows
             Smallest = smallest
@@ -90,14 +127,7 @@ let run (options: Run.Options) seeds (laws: Law list) (pieces: Piece list) (fold
         }
 
     MuseumReport.print findings
-    MuseumReport.save folder findings
-
-    orderTo
-    |> Option.iter (fun path ->
-        let seen = rows |> List.filter (fun row -> not row.Piece.IsHeldOut)
-
-        Json.saveAs path (fun stream -> stream.Write(Encoding.UTF8.GetBytes(MuseumReport.order (Kills.order laws seen)))))
-
+    MuseumPage.save folder findings
     Terminal.line ""
     Terminal.line $"report: {Path.GetRelativePath(Environment.CurrentDirectory, folder)}: museum.md, museum.tsv"
 

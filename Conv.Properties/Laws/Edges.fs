@@ -89,6 +89,7 @@ let private large =
     [
         "c=2 h=65539 w=3 o=2 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
         "c=2 h=3 w=65541 o=2 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+        "c=1 h=3 w=65542 o=1 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
         "c=65543 h=3 w=3 o=2 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
         "c=2 h=3 w=3 o=65544 kh=3 kw=3"
         "n=65545 c=2 h=3 w=3 o=1 kh=3 kw=3"

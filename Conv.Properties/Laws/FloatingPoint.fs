@@ -70,6 +70,34 @@ let private nanInput =
 
             y =?= constant nan y |> named "outputs that read the NaN" "NaN")
 
+let private nanFused =
+    Law.equation
+        6
+        Ieee
+        "NAN-FUSED"
+        "NaN where a window reads goes through the epilogue, a scale of zero and the rectification included"
+        { special "FUSE-2" "a rectification by a comparison, which makes NaN zero; channels that are skipped for their scale" with
+            Strength = Should
+            Needs = [ Forward; Fused ]
+            Domain = "AnyOrder"
+        }
+        (fun trial ->
+            needsNaN trial
+            let s, b = trial.Shape, trial.B
+            let at = place trial 0 s.InputLength
+            let first = trial.Choose(1, 0, 3)
+
+            let scale =
+                Approx.init (s.OutChannels, 1, 1, 1) (fun o _ _ _ -> [| 1.0; 0.0; -1.0; 2.0 |][(first + o) % 4])
+
+            let operation = Operation.Fused(trial.Choose(2, 0, 1) = 1)
+
+            let z =
+                trial.Apply(operation, s, replaced at nan trial.X, trial.K, Some(Approx.concat 0 [ b; scale; b ]))
+
+            let z = if trial.Planning then z else select (reached Role.Input s at) z
+            z =?= constant nan z |> named "outputs that read the NaN" "NaN")
+
 let private nonfiniteKernel =
     Law.equation
         6
@@ -376,6 +404,7 @@ let private range =
 let laws =
     [
         nanInput
+        nanFused
         nonfiniteKernel
         nanLocal
         infinityLaw

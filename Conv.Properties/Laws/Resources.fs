@@ -248,6 +248,7 @@ let private stateless =
             let again = trial.ConvAgain(s, x, k, Some b)
             // Without a bias, where one was given before.
             let bare = trial.ConvAgain(s, x, k, None)
+            let otherBare = trial.ConvAgain(s2, x2, k2, None)
 
             [
                 again
@@ -256,6 +257,8 @@ let private stateless =
                 other =~= trial.Oracle(s2, x2, k2, b2) |> named "B after A" "B alone"
                 first =~= trial.Oracle(s, x, k, b) |> named "A" "A alone"
                 bare =~= trial.Oracle(s, x, k) |> named "A without bias" "A without bias alone"
+                otherBare =~= trial.Oracle(s2, x2, k2)
+                |> named "B without bias after A" "B without bias alone"
             ])
 
 let private repeatable =
@@ -367,6 +370,7 @@ let private layouts (d0: int, d1: int, d2: int, d3: int) =
         // Every second channel, and columns of a wider image.
         "sliced", 2 * d0 * d1 * d2 * (d3 + 3), TensorView(1, 2 * d1 * d2 * (d3 + 3), 2 * d2 * (d3 + 3), d3 + 3, 1)
         "rows upside down", whole, TensorView((d2 - 1) * d3, d1 * d2 * d3, d2 * d3, -d3, 1)
+        "columns from right to left", whole, TensorView(d3 - 1, d1 * d2 * d3, d2 * d3, d3, -1)
         "rows and columns exchanged", whole, TensorView(0, d1 * d2 * d3, d2 * d3, 1, d2)
     ]
 

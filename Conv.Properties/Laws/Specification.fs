@@ -363,7 +363,7 @@ let private cost =
     Law.ofFormula
         0
         "COST"
-        "multiply-adds counted by running the loop on a counting scalar equal n·h_o·w_o·k_h·k_w·c_i·c_o/G (valid padding), and with padding the in-bounds count"
+        "multiply-adds counted by running the loop on a counting scalar equal n·h_o·w_o·k_h·k_w·c_i·c_o/G, zeros of the padding included; beside it the in-bounds count"
         CostFormula
         (Law.terms "CNT-2" d2l "a cost formula that only restates itself")
         (Generate.geometry Traits.Default)
@@ -380,6 +380,19 @@ let private cost =
                     padRight = 0
                 )
 
+            // The same with its zeros written out.
+            let written =
+                padded.With(
+                    inHeight = padded.InHeight + padded.PadTop + padded.PadBottom,
+                    inWidth = padded.InWidth + padded.PadLeft + padded.PadRight,
+                    padTop = 0,
+                    padLeft = 0,
+                    padBottom = 0,
+                    padRight = 0
+                )
+
+            let many = 1_000_003
+
             let judge trial =
                 ignore<Trial> trial
                 let products, sums = countMultiplyAdds valid
@@ -388,6 +401,13 @@ let private cost =
                 [
                     formula =~= single products |> named "formula" "products counted"
                     formula =~= single sums |> named "formula" "sums counted"
+                    single (subject.MultiplyAdds padded)
+                    =~= single (fst (countMultiplyAdds written))
+                    |> named "formula with padding" "products counted, zeros included"
+                    // Beyond 32 bits.
+                    single (subject.MultiplyAdds(valid.With(batch = many * valid.Batch)))
+                    =~= single (int64 many * products)
+                    |> named $"formula of {many} times the batch" "as many times the products"
                     // Beside it, with padding: what meets the image.
                     single padded.InBoundsMultiplyAdds =~= single (fst (countMultiplyAdds padded))
                     |> named "in-bounds multiply-adds" "products counted"

@@ -31,18 +31,6 @@ let private empty =
         |> Piece.ofOrgans "q33-divided-by-the-channels" "The sum starts from zero divided by the number of channels."
     ]
 
-/// A loop that takes its time: problems of up to two million products, of which there are large ones along each dimension.
-let private unhurried id fault organs =
-    Piece.make
-        (fun name ->
-            let subject = Textbook.subject name organs
-
-            { subject with
-                Profile = { subject.Profile with Supports = fun s -> s.MultiplyAdds <= 2_000_000L }
-            })
-        id
-        fault
-
 /// What is left of an index in 16 bits.
 let private narrow (at: int) = int (uint16 at)
 
@@ -58,20 +46,22 @@ let private indices =
                     else
                         0f
         }
-        |> unhurried "m031-input-offset-of-16-bits" "Offsets into the input overflowed; here at 16 bits."
+        |> Piece.ofOrgans "m031-input-offset-of-16-bits" "Offsets into the input overflowed; here at 16 bits."
 
         { honest with
             ReadKernel = fun p at t -> p.Kernel[narrow (kernelIndex p.Shape at.O t.C t.U t.V)]
         }
-        |> unhurried "m050-kernel-offset-of-16-bits" "The number of taps was cut to fewer bits; here the offset into the kernel, to 16."
+        |> Piece.ofOrgans
+            "m050-kernel-offset-of-16-bits"
+            "The number of taps was cut to fewer bits; here the offset into the kernel, to 16."
 
         { honest with Computes = fun s at -> honest.OutputIndex s at < 65535 }
-        |> unhurried "m103-grid-of-65535" "From 65,536 outputs on, those beyond the limit of a grid were not computed."
+        |> Piece.ofOrgans "m103-grid-of-65535" "From 65,536 outputs on, those beyond the limit of a grid were not computed."
 
         { honest with
             OutputIndex = fun s at -> honest.OutputIndex s { at with I = narrow at.I; J = narrow at.J }
         }
-        |> unhurried
+        |> Piece.ofOrgans
             "m132-rows-of-16-bits"
             "An overflow ended a loop early and left outputs unwritten; here rows and columns are counted in 16 bits."
     ]

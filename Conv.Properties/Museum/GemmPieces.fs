@@ -12,22 +12,6 @@ let private honest = TextbookGemm.honest
 /// What is left of an index in 16 bits.
 let private narrow (at: int) = int (uint16 at)
 
-/// A loop that takes its time: problems of up to two million products, of which there are large ones along each dimension.
-let private unhurried id fault organs =
-    Piece.make
-        (fun name ->
-            let subject = TextbookGemm.subject name organs
-            let supports = subject.Profile.Supports
-
-            { subject with
-                Profile =
-                    { subject.Profile with
-                        Supports = fun s -> supports s && s.MultiplyAdds <= 2_000_000L
-                    }
-            })
-        id
-        fault
-
 let private unfolding =
     [
         { honest with
@@ -66,7 +50,7 @@ let private unfolding =
         { honest with
             PatchAt = fun s term column -> narrow (honest.PatchAt s term column)
         }
-        |> unhurried "m105-unfold-offset-of-16-bits" "The offset to which patches were unfolded overflowed; here at 16 bits."
+        |> Piece.ofGemm "m105-unfold-offset-of-16-bits" "The offset to which patches were unfolded overflowed; here at 16 bits."
 
         { honest with
             ReadCell =
@@ -78,10 +62,10 @@ let private unfolding =
                     else
                         0f
         }
-        |> unhurried "m124-im2col-offset-of-16-bits" "The offset of im2col within an image overflowed; here at 16 bits."
+        |> Piece.ofGemm "m124-im2col-offset-of-16-bits" "The offset of im2col within an image overflowed; here at 16 bits."
 
         { honest with Unfolds = fun _ at -> at < 65536 }
-        |> unhurried
+        |> Piece.ofGemm
             "m125-im2col-index-of-16-bits"
             "The elements of the matrix of patches outnumbered the index of im2col; here of 16 bits."
     ]
@@ -132,7 +116,7 @@ let private dispatch =
         { honest with
             PointwiseAt = fun s n c column -> narrow (honest.PointwiseAt s n c column)
         }
-        |> unhurried "q74-pointwise-offset-of-16-bits" "The offset of a 1×1 convolution into its input overflows; here at 16 bits."
+        |> Piece.ofGemm "q74-pointwise-offset-of-16-bits" "The offset of a 1×1 convolution into its input overflows; here at 16 bits."
     ]
 
 let private packing =
@@ -381,14 +365,16 @@ let private plans =
                     else
                         { plan with ColumnPanels = narrow size / plan.Depth / NR }
         }
-        |> unhurried
+        |> Piece.ofGemm
             "m035-scratch-size-of-16-bits"
             "The size of a scratch buffer overflowed; here at 16 bits, and what has no room there is not computed."
 
         { honest with
             Plan = fun s -> { honest.Plan s with ColumnPanels = partsOf NR (narrow (positions s)) }
         }
-        |> unhurried "m152-dimension-of-16-bits" "The dimensions of a matrix product overflowed; here its columns are counted in 16 bits."
+        |> Piece.ofGemm
+            "m152-dimension-of-16-bits"
+            "The dimensions of a matrix product overflowed; here its columns are counted in 16 bits."
     ]
 
 let private threads =

@@ -127,7 +127,7 @@ type private Operators(name: string, organs: Organs) =
 
     interface IConvolution with
         member _.Name = name
-        member _.Supports _ = true
+        member _.Supports shape = Textbook.inReach shape
         member _.ArithmeticOf _ = AnyOrder()
         member _.Traits = Traits(Deterministic = true)
         member _.Prepare(shape, kernel, bias) = prepare Operation.Forward shape kernel bias [||]

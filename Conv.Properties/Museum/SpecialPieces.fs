@@ -120,13 +120,17 @@ let private precision =
         |> Piece.ofOrgans "q30-no-sum-beyond-1e30" "What exceeds a sentinel is summed no further."
     ]
 
-/// The channel that stands at a place when those of a filter are sorted by the magnitude of their first weight.
+/// The channel that stands at a place when those of a filter are sorted by the magnitude of their first weight. They are sorted for every product
+/// anew: up to 64 channels, longer filters keep their order.
 let private sorted (p: Problem) (at: Place) c =
     let s = p.Shape
 
-    [| 0 .. s.InChannelsPerGroup - 1 |]
-    |> Array.sortBy (fun c -> abs p.Kernel[kernelIndex s at.O c 0 0])
-    |> Array.item c
+    if s.InChannelsPerGroup > 64 then
+        c
+    else
+        [| 0 .. s.InChannelsPerGroup - 1 |]
+        |> Array.sortBy (fun c -> abs p.Kernel[kernelIndex s at.O c 0 0])
+        |> Array.item c
 
 let private orders =
     [

@@ -301,11 +301,4 @@ let convolve organs (p: Problem) =
 
 /// A subject that declares what the honest organs keep: any order of summation, gradual underflow.
 let subject name (organs: Organs) =
-    let profile =
-        { Profile.Plain with
-            // Flat indices are 32 bits wide.
-            Supports = fun s -> s.TermsPerOutput * int64 s.OutHeight * int64 s.OutWidth < (1L <<< 27)
-            Traits = Traits(Deterministic = true)
-        }
-
     Subject.forward name profile (fun shape x k b -> convolve organs { Shape = shape; Input = x; Kernel = k; Bias = b })

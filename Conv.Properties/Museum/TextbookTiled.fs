@@ -220,6 +220,4 @@ let convolve organs (p: Problem) =
 
 /// A subject that declares what the honest organs keep: any order of summation, every shape, gradual underflow.
 let subject name (organs: Organs) =
-    let profile = { Profile.Plain with Traits = Traits(Deterministic = true) }
-
     Subject.forward name profile (fun shape x k b -> convolve organs { Shape = shape; Input = x; Kernel = k; Bias = b })

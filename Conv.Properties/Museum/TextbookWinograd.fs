@@ -349,7 +349,7 @@ let private subjectOf name supports (traits: Traits) organs =
 
     let profile =
         { Profile.Plain with
-            Supports = fun s -> supports s && fits organs.Scheme s
+            Supports = fun s -> supports s && inReach s && fits organs.Scheme s
             ArithmeticOf = fun s -> if isDense3x3 s then own.ArithmeticOf s else AnyOrder()
             Traits = traits
         }

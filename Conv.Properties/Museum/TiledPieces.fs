@@ -217,25 +217,13 @@ let private paths =
 
 let private narrow (at: int) = int (uint16 at)
 
-/// A loop that takes its time: problems of up to two million products, of which there are large ones along each dimension.
-let private unhurried id fault organs =
-    Piece.make
-        (fun name ->
-            let subject = TextbookTiled.subject name organs
-
-            { subject with
-                Profile = { subject.Profile with Supports = fun s -> s.MultiplyAdds <= 2_000_000L }
-            })
-        id
-        fault
-
 let private offsets =
     [
         { honest with InnerRead = fun s n c h w -> narrow (honest.InnerRead s n c h w) }
-        |> unhurried "m032-inner-offset-of-16-bits" "The offset of a vector kernel into its input overflowed; here at 16 bits."
+        |> Piece.ofTiled "m032-inner-offset-of-16-bits" "The offset of a vector kernel into its input overflowed; here at 16 bits."
 
         { honest with Result = fun s n o i j -> narrow (honest.Result s n o i j) }
-        |> unhurried "m033-result-offset-of-16-bits" "The helper that computes offsets of the output overflowed; here at 16 bits."
+        |> Piece.ofTiled "m033-result-offset-of-16-bits" "The helper that computes offsets of the output overflowed; here at 16 bits."
     ]
 
 let all = interiors @ vectors @ layouts @ paths @ offsets

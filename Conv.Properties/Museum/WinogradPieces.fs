@@ -306,28 +306,12 @@ let private sums =
             "The pitch between two positions is computed from the output channels where the windows have the input's."
     ]
 
-/// Tiles take their time: problems of up to two million products, of which there are large ones along each dimension.
-let private unhurried id fault organs =
-    Piece.make
-        (fun name ->
-            let subject = TextbookWinograd.subjectOfTiles name organs
-            let supports = subject.Profile.Supports
-
-            { subject with
-                Profile =
-                    { subject.Profile with
-                        Supports = fun s -> supports s && s.MultiplyAdds <= 2_000_000L
-                    }
-            })
-        id
-        fault
-
 let private scratch =
     [
         { f4 with
             InputAt = fun m position c tile -> int (uint16 (f4.InputAt m position c tile))
         }
-        |> unhurried "q70-transform-offset-of-16-bits" "Offsets into the transformed windows overflow; here at 16 bits."
+        |> Piece.ofWinograd "q70-transform-offset-of-16-bits" "Offsets into the transformed windows overflow; here at 16 bits."
 
         { f4 with
             Threads = 4

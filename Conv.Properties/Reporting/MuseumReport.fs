@@ -1,9 +1,8 @@
-/// The museum's kill matrix on the terminal, as a table to compute with, and as docs/museum.md.
+/// The museum's kill matrix on the terminal and as a table to compute with.
 module Conv.Properties.MuseumReport
 
 open System
 open System.Globalization
-open System.IO
 open System.Text
 open MathNet.Numerics.Statistics
 
@@ -14,6 +13,8 @@ type Findings =
         /// In the order in which they take turns.
         Laws: Law list
         Options: Run.Options
+        /// Cases for each law and tier in the matrix.
+        InMatrix: int
         Seeds: int
         Rows: Kills.Row list
         /// The smallest counterexample of each row.
@@ -27,6 +28,7 @@ type Findings =
 and [<NoEquality; NoComparison>] Baseline =
     {
         Law: Law
+        Seeds: int
         /// For each row: the seeds with which it fails; none where it cannot be asked.
         Kills: int option list
         /// Correct convolutions that it accuses, and how many it was tried on.
@@ -35,9 +37,11 @@ and [<NoEquality; NoComparison>] Baseline =
     }
 
 let private inv = CultureInfo.InvariantCulture
-let private digits (value: float) = value.ToString((if value < 10.0 then "0.0" else "0"), inv)
+/// A figure as it is printed.
+let digits (value: float) = value.ToString((if value < 10.0 then "0.0" else "0"), inv)
 
-let private share part whole =
+/// "12 of 16 (75.0 %)".
+let share part whole =
     if whole = 0 then
         "none"
     else
@@ -45,9 +49,10 @@ let private share part whole =
         $"""{part} of {whole} ({percent.ToString("0.0", inv)} %%)"""
 
 /// Cases and milliseconds to the first failure, over the seeds that killed.
-type private Spread = { Kills: int; Cases: float; Median: float; High: float }
+type Spread = { Kills: int; Cases: float; Median: float; High: float }
 
-let private spread (firsts: Kills.First option list) =
+/// Over the seeds of one piece, or of many.
+let spread (firsts: Kills.First option list) =
     match firsts |> List.choose id with
     | [] -> { Kills = 0; Cases = nan; Median = nan; High = nan }
     | found ->
@@ -87,7 +92,8 @@ let private summary title (rows: (Kills.Row * Kills.First option list) list) see
         share soon (rows.Length * seeds)
     ]
 
-let private heading seeds =
+/// What the columns of the summaries are.
+let heading seeds =
     [
         "pieces"
         $"killed with {seeds} of {seeds} seeds"
@@ -97,7 +103,8 @@ let private heading seeds =
         "killed within 200 cases of all laws together"
     ]
 
-let private summaries findings =
+/// Of the pieces that were seen while tuning, of those held out, and of all.
+let summaries findings =
     let rows = List.zip findings.Rows findings.Firsts
     let tuned, held = rows |> List.partition (fun (row, _) -> not row.Piece.IsHeldOut)
 
@@ -107,7 +114,8 @@ let private summaries findings =
         summary "all" rows findings.Seeds
     ]
 
-let private killsOf (findings: Findings) (law: Law) =
+/// How many pieces a law kills.
+let killsOf (findings: Findings) (law: Law) =
     findings.Rows
     |> List.sumBy (fun row ->
         Kills.Row.killers row
@@ -116,7 +124,7 @@ let private killsOf (findings: Findings) (law: Law) =
 
 /// One character a law: how soon it kills.
 let private strip (findings: Findings) (row: Kills.Row) =
-    let cells = row.Cells |> List.map (fun cell -> cell.Law.Id, cell) |> dict
+    let cells = Kills.Row.laws row |> List.map (fun cell -> cell.Law.Id, cell) |> dict
 
     String(
         [|
@@ -166,7 +174,7 @@ let print (findings: Findings) =
 
     for baseline in findings.Baselines do
         let asked = baseline.Kills |> List.choose id
-        let always = asked |> List.filter ((=) findings.Seeds) |> List.length
+        let always = asked |> List.filter ((=) baseline.Seeds) |> List.length
 
         Terminal.line
             $"baseline {baseline.Law.Id.PadRight 28} kills {share always findings.Rows.Length}; accuses {baseline.Accuses.Length} of {baseline.Correct} correct convolutions"
@@ -193,7 +201,7 @@ let tsv (findings: Findings) =
     )
 
     for row, firsts in List.zip findings.Rows findings.Firsts do
-        let cells = row.Cells |> List.map (fun cell -> cell.Law.Id, cell) |> dict
+        let cells = Kills.Row.laws row |> List.map (fun cell -> cell.Law.Id, cell) |> dict
 
         line (
             row.Piece.Id
@@ -210,226 +218,22 @@ let tsv (findings: Findings) =
 
     text.ToString()
 
-/// The derived order of the laws, as Checking/order.tsv holds it.
-let order (places: Kills.Place list) =
-    let text = StringBuilder("law\tmilliseconds\tkills\n")
+/// The derived turns of the laws, as Checking/order.tsv holds them.
+let order (turns: Kills.Turn list) =
+    let text = StringBuilder("law\ttier\tmilliseconds\tkills\n")
 
-    for place in places do
+    for turn in turns do
         text
-            .Append(place.Law.Id)
-            .Append('\t')
-            .Append(place.Milliseconds.ToString("0.000", inv))
-            .Append('\t')
-            .Append(place.Kills.ToString("0.00", inv))
+            .AppendJoin(
+                '\t',
+                [
+                    turn.Law.Id
+                    turn.Tier.Name
+                    turn.Milliseconds.ToString("0.000", inv)
+                    turn.Kills.ToString("0.000", inv)
+                ]
+            )
             .Append('\n')
         |> ignore<StringBuilder>
 
     text.ToString()
-
-let private table (rows: string list list) =
-    let line cells = "| " + String.concat " | " cells + " |"
-
-    match rows with
-    | [] -> []
-    | head :: body -> line head :: ("|" + String.replicate head.Length "---|") :: List.map line body
-
-let private cited (report: Report) =
-    match Report.link report with
-    | Some link -> $"[{report.Repository} {report.Reference}]({link})"
-    | None -> report.Reference
-
-let private sentence (text: string) =
-    if text = "" then text
-    elif text.EndsWith '.' then text
-    else text + "."
-
-let private capital (text: string) =
-    if text = "" then
-        text
-    else
-        string (Char.ToUpperInvariant text[0]) + text.Substring 1
-
-let private entry (findings: Findings) (row: Kills.Row, smallest, firsts) =
-    let piece = row.Piece
-    let own = piece.Reports.Head
-    let first = spread firsts
-    let killers = Kills.Row.killers row |> List.sortBy (fun cell -> cell.Kill.Value)
-    let shown = killers |> List.truncate 10 |> List.map _.Law.Id |> String.concat ", "
-
-    let more = if killers.Length > 10 then $" and {killers.Length - 10} more" else ""
-
-    [
-        $"### {piece.Id}"
-        ""
-        let was = if own.Fault = "" then "" else ": " + own.Fault
-        $"{own.Id}, {sentence (cited own + was)}"
-
-        match piece.Reports.Tail with
-        | [] -> ()
-        | others -> $"""Also {others |> List.map (fun r -> r.Id + " " + cited r) |> String.concat "; "}."""
-
-        $"Here: {sentence piece.Fault}"
-        ""
-
-        $"Killed by {killers.Length} laws, soonest first: {shown}{more}. First kill after {digits first.Cases} cases (median of {findings.Seeds} seeds)."
-
-        match smallest with
-        | None -> ()
-        | Some(law: Law, failure: Run.Failure) ->
-            ""
-            $"Smallest counterexample, of {law.Id}:"
-            ""
-            "```"
-            $"replay \"{Figure.replay piece.Subject failure.Shrunk}\""
-            "```"
-
-        ""
-    ]
-
-/// docs/museum.md.
-let markdown (findings: Findings) =
-    let sole = Kills.soleKillers findings.Rows
-    let reports = findings.Rows |> List.collect _.Piece.Reports
-
-    let libraries =
-        reports
-        |> List.map _.Repository
-        |> List.filter ((<>) "")
-        |> List.distinct
-        |> List.length
-
-    let reported = reports |> List.filter (fun r -> r.Repository <> "") |> List.length
-    let survive = survivors findings
-
-    let lines =
-        [
-            "# The museum"
-            ""
-            "Generated by `dotnet run -c Release --project Conv.Properties -- museum --report docs`; do not edit. The whole matrix, piece by law, is"
-            "[museum.tsv](museum.tsv)."
-            ""
-            $"{findings.Rows.Length} convolutions that are wrong. They imitate {reported} bugs that were reported in {libraries} libraries, the 56 simple"
-            "faults on which published test sets were measured, and further slips. Each is textbook code with one organ replaced. The laws know"
-            "none of them: a piece is a subject like any other."
-            ""
-            "## How soon they fail"
-            ""
-            $"Each piece with {findings.Seeds} seeds. The laws take turns of one case, on one thread, in the order of `Checking/order.tsv`; counted is every"
-            $"case of every law up to the first failure, at most {findings.Options.Cases} for each law and tier. Times are of one run on a shared machine, without"
-            "start-up and before shrinking."
-            ""
-            yield! table (heading findings.Seeds :: summaries findings)
-            ""
-            "A fifth is held out: pieces whose number has a SHA-256 whose first four bytes, a big-endian number, are 0 mod 5. Generators and"
-            "the order of laws are tuned on the others alone."
-            ""
-            if not survive.IsEmpty then
-                $"""Survive at least one seed: {survive |> List.map _.Id |> String.concat ", "}."""
-                ""
-            "## Against usual testing"
-            ""
-            "The same pieces, by the same harness, under what is usual: one call on random data, compared with a reference under a tolerance. Each"
-            $"baseline has {findings.Options.Cases} cases a seed over all the operators that a piece has. *By hand* are problems as people write them: square, the same"
-            "stride, pad and dilation on both axes; *generated* are the problems that the laws are held on. A piece without operators (a formula, a"
-            "matrix product) cannot be asked and counts as not killed. The last column is why a tolerance needs a theorem: correct convolutions (other"
-            "orders of summation, Winograd, reduced precisions that are declared) that the baseline accuses in one run."
-            ""
-            let asked (baseline: Baseline) = baseline.Kills |> List.choose id
-
-            yield!
-                table (
-                    [
-                        "test"
-                        "problems"
-                        $"killed with all {findings.Seeds} seeds"
-                        "killed with some seed"
-                        "of those held out, all seeds"
-                        "correct ones accused"
-                    ]
-                    :: [
-                        let held = findings.Rows |> List.filter _.Piece.IsHeldOut |> List.length
-
-                        for baseline in findings.Baselines do
-                            let all = asked baseline |> List.filter ((=) findings.Seeds) |> List.length
-                            let some = asked baseline |> List.filter (fun kills -> kills > 0) |> List.length
-
-                            let heldKilled =
-                                List.zip findings.Rows baseline.Kills
-                                |> List.filter (fun (row, kills) -> row.Piece.IsHeldOut && kills = Some findings.Seeds)
-                                |> List.length
-
-                            let parts = baseline.Law.Statement.Split "; "
-
-                            [
-                                parts[0]
-                                parts[1]
-                                share all findings.Rows.Length
-                                share some findings.Rows.Length
-                                share heldKilled held
-                                share baseline.Accuses.Length baseline.Correct
-                            ]
-
-                        let killed rows =
-                            rows
-                            |> List.filter (fun (_, firsts) -> firsts |> List.forall Option.isSome)
-                            |> List.length
-
-                        let rows = List.zip findings.Rows findings.Firsts
-
-                        let some =
-                            rows
-                            |> List.filter (fun (_, firsts) -> firsts |> List.exists Option.isSome)
-                            |> List.length
-
-                        [
-                            "**the laws**"
-                            "the laws' problems"
-                            share (killed rows) rows.Length
-                            share some rows.Length
-                            share (killed (rows |> List.filter (fun (row, _) -> row.Piece.IsHeldOut))) held
-                            "see `verify ours variants`"
-                        ]
-                    ]
-                )
-
-            ""
-            "## What each law kills"
-            ""
-            "In the order of their turns. *Alone* are pieces that no other law kills."
-            ""
-
-            yield!
-                table (
-                    [ "law"; "kills"; "alone" ]
-                    :: [
-                        for law in findings.Laws do
-                            let alone =
-                                sole
-                                |> List.filter (fun (l, _) -> l.Id = law.Id)
-                                |> List.map (fun (_, piece) -> piece.Id)
-
-                            [ law.Id; string (killsOf findings law); String.concat ", " alone ]
-                    ]
-                )
-
-            ""
-
-            for cls, rows in
-                List.zip3 findings.Rows findings.Smallest findings.Firsts
-                |> List.groupBy (fun (row, _, _) -> row.Piece.Class)
-                |> List.sortBy fst do
-                $"## {capital (cls.Substring 2)}"
-                ""
-
-                for row in rows |> List.sortBy (fun (row, _, _) -> row.Piece.Id) do
-                    yield! entry findings row
-        ]
-
-    (String.concat "\n" lines).TrimEnd('\n') + "\n"
-
-/// Writes museum.md and museum.tsv into a folder.
-let save (folder: string) findings =
-    let write name (text: string) = Json.saveAs (Path.Combine(folder, name)) (fun stream -> stream.Write(Encoding.UTF8.GetBytes text))
-
-    write "museum.tsv" (tsv findings)
-    write "museum.md" (markdown findings)

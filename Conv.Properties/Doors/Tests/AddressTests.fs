@@ -49,9 +49,16 @@ let ``one thread and two judge alike`` () =
 
     let run threads =
         let options = { Run.defaults with Cases = 6; Seed = 4UL; Threads = threads }
-        let mutable heard = 0
-        let results = Run.all options (Run.jobs options All.laws subjects) (fun _ -> heard <- heard + 1)
+        let mutable heard, judged = 0, 0
+
+        let results =
+            Run.all options (Run.jobs options All.laws subjects) (fun news ->
+                match news with
+                | Run.Ended _ -> heard <- heard + 1
+                | Run.Judged count -> judged <- judged + count)
+
         Assert.Equal(results.Length, heard)
+        Assert.Equal(results |> List.sumBy _.Cases, judged)
 
         results
         |> List.map (fun r -> r.Law.Id, r.Subject.Name, r.Tier, r.Cases, r.Held, r.Elements, r.Ratio, r.Digest)

@@ -5,7 +5,8 @@ open System
 open System.IO
 open Xunit
 
-let private root =
+/// The folder of the repository.
+let root () =
     let rec up (folder: DirectoryInfo) =
         if File.Exists(Path.Combine(folder.FullName, "Conv.sln")) then
             folder.FullName
@@ -16,7 +17,7 @@ let private root =
 
     up (DirectoryInfo AppContext.BaseDirectory)
 
-let private read (parts: string[]) = File.ReadAllText(Path.Combine(root, Path.Combine parts))
+let private read (parts: string[]) = File.ReadAllText(Path.Combine(root (), Path.Combine parts))
 
 [<Fact>]
 let ``docs/laws.md is what laws --markdown prints`` () = Assert.Equal(LawTable.markdown All.laws, read [| "docs"; "laws.md" |])
@@ -31,7 +32,7 @@ let ``the README's sample is the sample that the suite runs`` () =
 [<Fact>]
 let ``the top level is the design's`` () =
     let folders =
-        Directory.GetDirectories root
+        Directory.GetDirectories(root ())
         |> Array.map Path.GetFileName
         |> Array.filter (fun name ->
             not ((string name).StartsWith '.')
