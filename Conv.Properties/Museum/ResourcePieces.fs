@@ -129,36 +129,12 @@ let private inputInAField (subject: Subject) shape k b =
 
         subject.Forward shape seen k b
 
-/// The first run packs the weights, and says so before it has: a second caller finds zeros.
-let private packedByTheFirstRun (subject: Subject) shape (k: float32[]) b =
-    let preparer = Thread.CurrentThread
-    let weights = Array.zeroCreate k.Length
-    let claimed = ref 0
-    let others = new ManualResetEventSlim()
-
-    fun x ->
-        if Interlocked.Exchange(claimed, 1) = 0 then
-            if not (obj.ReferenceEquals(preparer, Thread.CurrentThread)) then
-                others.Wait patience |> ignore<bool>
-
-            k.CopyTo(weights, 0)
-            subject.Forward shape x weights b
-        else
-            let result = subject.Forward shape x weights b
-            others.Set()
-            result
-
 let private callers =
     [
         Piece.make
             (shared inputInAField)
             "q185-input-in-a-field"
             "The input of a call stands in the prepared convolution, where a second caller replaces it."
-
-        Piece.make
-            (shared packedByTheFirstRun)
-            "q186-packed-by-the-first-run"
-            "The first run packs the weights and marks them as packed before they are: a second caller reads zeros."
     ]
 
 let private views =
