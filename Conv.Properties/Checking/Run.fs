@@ -337,9 +337,16 @@ let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit)
                 judged <- 0
 
         while more && not enough.IsCancellationRequested do
-            match Interlocked.Increment &opened.contents with
-            | turn when turn < opening.Length -> count (tryStep opening[turn])
-            | _ ->
+            // Counted no further than it goes, so that no run is long enough to wrap the count.
+            let turn =
+                if Volatile.Read &opened.contents < opening.Length then
+                    Interlocked.Increment &opened.contents
+                else
+                    opening.Length
+
+            if turn < opening.Length then
+                count (tryStep opening[turn])
+            else
                 match rounds.TryDequeue() with
                 | true, session ->
                     lock session (fun () ->

@@ -422,9 +422,9 @@ let private museum () =
             "museum",
             "Hold the museum of wrong convolutions to every law: which law kills which piece, and how soon.\n\n"
             + "Prints the matrix, the laws that alone kill a piece, the laws that kill nothing, cases and milliseconds to the first kill, and "
-            + "what random data under a tolerance would have seen. Exit code 1 where a piece survives a seed or a law kills nothing. The "
-            + "whole takes an hour with the default number of cases.\n\n"
-            + "For example: museum 'm19*' --seeds 3; museum --matrix-cases 25 --report docs --order Conv.Properties/Checking/order.tsv"
+            + "what random data under a tolerance would have seen. Exit code 1 where a piece survives a seed or a law kills nothing. It "
+            + "takes long: --matrix-cases bounds the longest part.\n\n"
+            + "For example: museum 'm19*' --seeds 3; museum --matrix-cases 15 --report docs --order Conv.Properties/Checking/order.tsv"
         )
 
     command.Add pieces

@@ -203,7 +203,7 @@ module Catalogue =
         Assert.Equal(Some link, Report.all |> List.find (fun report -> report.Id = id) |> Report.link)
 
     [<Theory>]
-    // As `printf M193 | sha256sum` begins: 874e3c59, which is 3 mod 5; M192 with 0 mod 5.
+    // `printf M193 | sha256sum` begins with 874e3c59, which is 2 mod 5; M192 with 7e9e9d6d, 0 mod 5.
     [<InlineData("m193-flipped-kernel", false)>]
     [<InlineData("m192-batch-off-the-block", true)>]
     let ``the number of a piece alone decides whether it is held out`` (id: string, held: bool) =
