@@ -58,8 +58,85 @@ let ``what conforms exits with 0 and reports it`` () =
 [<InlineData("replay", "nonsense")>]
 [<InlineData("cases", "NO-SUCH-LAW")>]
 [<InlineData("workloads", "lenet")>]
+[<InlineData("museum", "no-such-piece")>]
+[<InlineData("museum", "--seeds", "0")>]
+[<InlineData("museum", "--matrix-cases", "0")>]
+[<InlineData("museum", "m193*", "--order", "order.tsv")>]
 [<InlineData("frobnicate")>]
 let ``bad usage exits with 2`` ([<ParamArray>] arguments: string[]) = Assert.Equal(2, Cli.run arguments)
+
+[<Fact>]
+let ``--fail-fast stops at the first failure, and reports it`` () =
+    // The flipped kernel breaks a dozen of these laws.
+    let arguments =
+        [ "museum:m193-flipped-kernel"; "--laws"; "M*,I*,F*,S*"; "--cases"; "20"; "--threads"; "1" ]
+
+    let judged text =
+        [
+            for result in JsonDocument.Parse(text: string).RootElement.GetProperty("results").EnumerateArray() do
+                for tier in result.GetProperty("tiers").EnumerateArray() do
+                    tier.GetProperty("cases").GetInt32(), result.GetProperty("failures").GetArrayLength()
+        ]
+
+    let failures cases = cases |> List.filter (fun (_, failures) -> failures > 0) |> List.length
+    let whole, all = verify arguments
+    let first, one = verify (arguments @ [ "--fail-fast" ])
+    Assert.Equal((1, 1), (whole, first))
+    Assert.True(failures (judged all) > 4)
+    Assert.InRange(failures (judged one), 1, 2)
+    Assert.True(List.sumBy fst (judged one) * 4 < List.sumBy fst (judged all))
+
+/// Runs `museum` on a few pieces and laws; the exit code, the table by line, and the page.
+let private museum (arguments: string list) =
+    let report = folder ()
+
+    let code =
+        Cli.run [| "museum"; yield! arguments; "--cases"; "30"; "--seeds"; "2"; "--quiet"; "--report"; report |]
+
+    let lines name = File.ReadAllLines(Path.Combine(report, name))
+    let table, page = lines "museum.tsv", lines "museum.md"
+    Assert.Empty(Directory.GetFiles(report, "*.new"))
+    Directory.Delete(report, true)
+    code, table |> Array.map _.Split('\t'), page
+
+[<Fact>]
+let ``the museum writes who kills what, and counterexamples that replay`` () =
+    let code, table, page =
+        museum
+            [
+                "m193-flipped-kernel"
+                "m184-bias-lost-in-fusion"
+                "--laws"
+                "IMPULSE-INPUT,ZERO-KERNEL"
+                "--baselines"
+                "false"
+            ]
+
+    Assert.Equal(0, code)
+
+    let kills piece law =
+        table
+        |> Array.find (fun row -> row[0] = piece)
+        |> Array.item (Array.IndexOf(table[0], law))
+
+    Assert.Matches("^[0-9]+$", kills "m193-flipped-kernel" "IMPULSE-INPUT")
+    Assert.Equal(".", kills "m193-flipped-kernel" "ZERO-KERNEL")
+    Assert.Equal(".", kills "m184-bias-lost-in-fusion" "IMPULSE-INPUT")
+    Assert.Matches("^[0-9]+$", kills "m184-bias-lost-in-fusion" "ZERO-KERNEL")
+    let replays = page |> Array.filter _.StartsWith("replay ")
+    Assert.Equal(2, replays.Length)
+
+    for line in replays do
+        Assert.Equal(1, Cli.run [| "replay"; line.Substring("replay ".Length).Trim('"') |])
+
+[<Fact>]
+let ``a piece that survives is named and exits with 1`` () =
+    let code, table, page =
+        museum [ "m193-flipped-kernel"; "--laws"; "ZERO-KERNEL"; "--baselines"; "false" ]
+
+    Assert.Equal(1, code)
+    Assert.Equal<string[]>([| "m193-flipped-kernel" |], table |> Array.skip 1 |> Array.map Array.head)
+    Assert.Contains("Survive at least one seed: m193-flipped-kernel.", page)
 
 [<Fact>]
 let ``too few cases settle nothing`` () = Assert.Equal(4, fst (verify [ "loop"; "--laws"; "MODEL-EXACT"; "--cases"; "3" ]))

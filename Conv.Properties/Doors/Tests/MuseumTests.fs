@@ -3,7 +3,6 @@
 module Conv.Properties.MuseumTests
 
 open System
-open System.Text.RegularExpressions
 open Xunit
 open Conv
 
@@ -25,7 +24,6 @@ let private kill options (piece: Piece) = Kills.first Order.turns options (Order
 
 /// `museum` asks twenty; here so many as the suite has time for.
 let private seeds = 4
-
 
 let private killed (id: string) =
     let piece = (Museum.tryFind id).Value
@@ -110,6 +108,50 @@ module Laws =
     [<Fact>]
     let ``arranging loses no law`` () =
         Assert.Equal<string list>(All.laws |> List.map _.Id |> List.sort, Order.arrange All.laws |> List.map _.Id |> List.sort)
+
+    let private flipped = (Museum.tryFind "m193-flipped-kernel").Value
+
+    [<Fact>]
+    let ``take turns of one case, the given turns first`` () =
+        let options = { Run.defaults with Cases = 50 }
+        // The first holds on a flipped kernel, which is zero as it is; the second breaks.
+        let laws = [ law "ZERO-KERNEL"; law "IMPULSE-INPUT" ]
+        Assert.Equal<Tier list>([ Exact ], (law "IMPULSE-INPUT").Tiers)
+        let session = Run.Session(options, law "IMPULSE-INPUT", flipped.Subject, Exact)
+
+        while not session.Ended do
+            session.Step()
+
+        Assert.True session.Found.IsSome
+        let cases turns = (Kills.first turns options laws flipped.Subject).Value.Cases
+        Assert.Equal(((law "ZERO-KERNEL").Tiers.Length + 1) * session.Cases, cases [])
+        Assert.Equal(session.Cases, cases (List.replicate session.Cases (struct ("IMPULSE-INPUT", "exact"))))
+
+    [<Fact>]
+    let ``the next turn has the most expected kills a millisecond`` () =
+        let cell id kill milliseconds : Kills.Cell =
+            {
+                Law = law id
+                Tier = Exact
+                Kill = kill
+                Cases = 1
+                Milliseconds = milliseconds
+                Failure = None
+            }
+
+        let rows: Kills.Row list =
+            [
+                { Piece = flipped; Cells = [ cell "FLIP" (Some 1) 1.0; cell "ODD" None 10.0 ] }
+                {
+                    Piece = Museum.all[1]
+                    Cells = [ cell "FLIP" None 1.0; cell "ODD" (Some 1) 10.0 ]
+                }
+            ]
+
+        // Each turn of FLIP leaves a third: 2/3, 2/9 and 2/27 a millisecond exceed the 2/30 of ODD, 2/81 does not.
+        Assert.NotEqual<string>(flipped.Id, Museum.all[1].Id)
+        let turns = Kills.order rows |> List.map _.Law.Id
+        Assert.Equal<string list>([ "FLIP"; "FLIP"; "FLIP"; "ODD" ], turns)
 
 module Baseline =
     let private accuses id (subject: Subject) =
