@@ -87,6 +87,10 @@ let private cell law subject (results: Run.Result list) =
             Open $"{count _.LeftGrid} cases left their grid"
         elif results |> List.exists (fun r -> r.Discards.ContainsKey Judge.mismatch) then
             Open Judge.mismatch
+        elif results |> List.exists (fun r -> r.Discards.ContainsKey Run.unrepeated) then
+            Open Run.unrepeated
+        elif results |> List.exists _.Abandoned.IsSome then
+            Open(results |> List.pick _.Abandoned)
         elif held > 0 && law.Fixed then
             Held
         elif held >= enoughCases && shapes.Count >= enoughShapes then

@@ -71,7 +71,7 @@ let law (journal: Journal) (law: Law) =
     { law with
         Judge =
             fun subject case ->
-                journal.Begin $"subject={subject.Name} {Case.print case}"
+                journal.Begin $"subject={Case.escape subject.Name} {Case.print case}"
                 law.Judge subject case
     }
 

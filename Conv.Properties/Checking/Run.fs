@@ -62,6 +62,8 @@ type Result =
         Failure: Failure option
         /// A fault of the kit itself.
         KitFault: string option
+        /// Why it was not asked to the end.
+        Abandoned: string option
         /// Of all cases drawn, in order.
         Digest: uint64
         /// Of the subject's exact results in the cases that decided, in order.
@@ -75,12 +77,41 @@ let private isFailure verdict =
     | Faulted _ -> true
     | _ -> false
 
+/// Why a case says nothing whose failure did not repeat in a fresh process.
+let unrepeated = "it failed, but not again in a fresh process"
+
+/// A failure of a subject in a process of its own must repeat in a fresh one, in which no earlier call has done damage. Memory that grows from
+/// call to call shows only in the old one.
+let private confirm (law: Law) (subject: Subject) case verdict =
+    match subject.Foreign, verdict with
+    | None, _
+    | _, Faulted(Foreign(Trouble.Greedy, _), _) -> verdict
+    | Some processes, _ when isFailure verdict ->
+        processes.Renew()
+
+        match law.Judge subject case with
+        | again when isFailure again -> again
+        | _ ->
+            match processes.Linger() with
+            | Some(trouble, text) -> Faulted(Foreign(trouble, $"a moment after the call, {text}"), Call.none case.Problem)
+            | None -> Undecided unrepeated
+    | _ -> verdict
+
+/// Whether a process gave no answer: then each attempt at a smaller case costs another process.
+let private isDeath verdict =
+    match verdict with
+    | Faulted(Foreign _, _) -> true
+    | _ -> false
+
 /// What shrinking may cost: attempts, and seconds.
 let private shrinkBudget = 3000, TimeSpan.FromSeconds 5.0
 
+/// The same where each attempt costs a process, and how long it is waited for.
+let private deathBudget, deathPatience = TimeSpan.FromSeconds 6.0, TimeSpan.FromSeconds 1.0
+
 /// Hands a failing case to the engine to confirm and shrink. The engine knows no clock: the shrinker holds its own budget.
-let private shrink (law: Law) (subject: Subject) rnd size drawn =
-    let attempts, limit = shrinkBudget
+let private shrink (law: Law) (subject: Subject) rnd size drawn limit =
+    let attempts, _ = shrinkBudget
     let clock = Stopwatch.StartNew()
     let mutable tried = 0
 
@@ -130,6 +161,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let mutable leftGrid, undecided, unsupported = 0, 0, 0
     let mutable digest, outputs = 0UL, 0UL
     let mutable found: Case option = None
+    let mutable verdictFound: Verdict option = None
+    let mutable abandoned: string option = None
     let mutable failure: Failure option = None
     let mutable fault: string option = None
     let mutable milliseconds = 0.0
@@ -149,7 +182,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         let case = Address.case options.Seed law subject.Profile tier index
         digest <- Address.digest digest case
 
-        match law.Judge subject case with
+        match confirm law subject case (law.Judge subject case) with
         | Holds evidence ->
             held <- held + 1
             elements <- elements + evidence.Elements
@@ -171,7 +204,9 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             undecided <- undecided + 1
             discard reason
         | Breaks _
-        | Faulted _ -> found <- Some case
+        | Faulted _ as verdict ->
+            found <- Some case
+            verdictFound <- Some verdict
 
         index <- index + 1
 
@@ -189,7 +224,22 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     member _.Tier = tier
 
     /// Whether there is nothing more to judge.
-    member _.Ended = index >= cases || found.IsSome || fault.IsSome || pointless ()
+    member _.Ended =
+        index >= cases
+        || found.IsSome
+        || fault.IsSome
+        || abandoned.IsSome
+        || pointless ()
+
+    member _.Subject = subject
+
+    /// Whether the subject's process gave no answer.
+    member _.Died = verdictFound |> Option.exists isDeath
+
+    /// Nothing more is judged.
+    member s.Abandon reason =
+        if not s.Ended then
+            abandoned <- Some reason
 
     /// Cases judged so far.
     member _.Cases = index
@@ -209,15 +259,36 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         | Some drawn when failure.IsNone ->
             timed (fun () ->
                 let rnd, size = Address.ofCase options.Seed law.Id tier (index - 1)
-                let shrunk, steps = shrink law subject rnd size drawn
+                let died = verdictFound |> Option.exists isDeath
+
+                let shrunk, steps =
+                    match subject.Foreign with
+                    | Some processes when died ->
+                        processes.Patience <- Some deathPatience
+
+                        try
+                            shrink law subject rnd size drawn deathBudget
+                        finally
+                            processes.Patience <- None
+                    | _ -> shrink law subject rnd size drawn (snd shrinkBudget)
+
+                let verdict =
+                    match subject.Foreign with
+                    | None -> law.Judge subject shrunk
+                    | Some processes ->
+                        processes.Renew()
+                        law.Judge subject shrunk
+
+                // What fails only under haste, or only after other calls, is not smaller: the drawn case was confirmed.
+                let lost = subject.Foreign.IsSome && not (isFailure verdict)
 
                 failure <-
                     Some
                         {
                             Drawn = drawn
-                            Shrunk = shrunk
-                            Shrinks = steps
-                            Verdict = law.Judge subject shrunk
+                            Shrunk = if lost then drawn else shrunk
+                            Shrinks = if lost then 0 else steps
+                            Verdict = if lost then verdictFound.Value else verdict
                         })
         | _ -> ()
 
@@ -239,6 +310,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             Unsupported = unsupported
             Failure = failure
             KitFault = fault
+            Abandoned = abandoned
             Digest = digest
             Outputs = outputs
             Milliseconds = milliseconds
@@ -287,6 +359,9 @@ let opening (turns: struct (string * string) list) (sessions: Session[]) : Sessi
             | _ -> ()
     |]
 
+/// Laws in which the process of a subject may fail to answer before it is asked no more.
+let mostDeaths = 8
+
 /// Runs the jobs in turns of one case, on the given number of threads: a subject that is broken fails while most laws have judged a few cases.
 /// With `FailFast` the first failure ends the run, and the results are those of the cases judged by then. `news` is told one at a time.
 let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit) : Result list =
@@ -300,6 +375,17 @@ let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit)
     use enough = new CancellationTokenSource()
     let gate = obj ()
     let tell one = lock gate (fun () -> news one)
+    let deaths = ConcurrentDictionary<string, int>()
+
+    /// Of a subject whose process dies in one law after the other, enough has been seen.
+    let bury (session: Session) =
+        if session.Died then
+            let name = session.Subject.Name
+
+            if deaths.AddOrUpdate(name, 1, (fun _ count -> count + 1)) = mostDeaths then
+                for other in sessions do
+                    if other.Subject.Name = name then
+                        other.Abandon $"not asked to the end: its process failed in {mostDeaths} laws before"
 
     /// One turn; how many cases were judged.
     let step (session: Session) =
@@ -307,6 +393,7 @@ let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit)
 
         if session.Ended then
             session.Shrink()
+            bury session
 
             if options.FailFast && session.Found.IsSome then
                 enough.Cancel()

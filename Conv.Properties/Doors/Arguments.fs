@@ -36,8 +36,8 @@ let lawsMatching (globs: string) =
     | None when chosen.IsEmpty -> usage "no law is selected; `laws` lists them"
     | None -> chosen
 
-/// The subjects of names and groups; all of ours for none.
-let subjectsOf (names: string[]) =
+/// The subjects of names and groups, and foreign ones under these limits; all of ours for none.
+let subjectsOf limits (names: string[]) =
     match names with
     | [||] -> Ours.all
     | names ->
@@ -46,7 +46,7 @@ let subjectsOf (names: string[]) =
                 if name.StartsWith '-' then
                     usage $"there is no option '{name}'; --help lists what there is"
 
-                match Registry.find name with
+                match Registry.find limits name with
                 | Ok subjects -> yield! subjects
                 | Error message -> usage message
         ]
@@ -112,6 +112,69 @@ let atLeastOne name value = if value < 1 then usage $"--{name} is {value}; it mu
 
 /// The values of an argument of any number.
 let given (argument: Argument<string[]>) (parsed: ParseResult) = parsed.GetValue argument |> Option.ofObj |> Option.defaultValue [||]
+
+/// What foreign subjects may take: options, and what they say.
+let limitsOptions () =
+    let timeout =
+        Option<float>(
+            "--timeout",
+            Description = "Seconds that a foreign subject may take for a call.",
+            HelpName = "S",
+            DefaultValueFactory = fun _ -> Limits.usual.Call.TotalSeconds
+        )
+
+    let start =
+        Option<float>(
+            "--start-timeout",
+            Description = "Seconds that its process may take until it first answers.",
+            HelpName = "S",
+            DefaultValueFactory = fun _ -> Limits.usual.Start.TotalSeconds
+        )
+
+    let memory =
+        Option<int>(
+            "--memory",
+            Description = "MiB of memory that its process may take, beside the tensors of a call.",
+            HelpName = "N",
+            DefaultValueFactory = fun _ -> Limits.usual.Memory
+        )
+
+    let environment =
+        Option<string[]>(
+            "--env",
+            Description = "A variable that its process gets, NAME=VALUE; may be given again.",
+            HelpName = "VAR",
+            Arity = ArgumentArity.ZeroOrMore
+        )
+
+    let inProcess =
+        Option<bool>(
+            "--in-process",
+            Description = "Call libraries in this process: faster, and for libraries that are trusted; a crash of theirs ends the run.",
+            DefaultValueFactory = fun _ -> false
+        )
+
+    let seconds (option: Option<float>) (parsed: ParseResult) =
+        match parsed.GetRequiredValue option with
+        | s when s > 0.0 && s < 1e6 -> TimeSpan.FromSeconds s
+        | s -> usage $"{option.Name} is {s}; it must be a number of seconds above 0"
+
+    let read (parsed: ParseResult) : Limits =
+        {
+            Call = seconds timeout parsed
+            Start = seconds start parsed
+            Memory = parsed.GetRequiredValue memory |> atLeastOne "memory"
+            Environment =
+                [
+                    for text in parsed.GetValue environment |> Option.ofObj |> Option.defaultValue [||] do
+                        match text.IndexOf '=' with
+                        | at when at > 0 -> text.Substring(0, at), text.Substring(at + 1)
+                        | _ -> usage $"--env {text} is not NAME=VALUE"
+                ]
+            InProcess = parsed.GetRequiredValue inProcess
+        }
+
+    [ timeout :> Option; start; memory; environment; inProcess ], read
 
 let lawsOption () =
     Option<string>(

@@ -19,10 +19,11 @@ let private replay () =
         Option<bool>("--guard-pages", Description = "As `verify --guard-pages` judges it.", DefaultValueFactory = fun _ -> false)
 
     let journal = pagesJournal ()
+    let limitOptions, readLimits = limitsOptions ()
     let command = Command("replay", "Judge one case again.")
     command.Add line
 
-    for option in [ subject :> Option; guardPages; journal ] do
+    for option in [ subject :> Option; guardPages; journal ] @ limitOptions do
         command.Add option
 
     command.SetAction(fun (parsed: ParseResult) ->
@@ -51,7 +52,7 @@ let private replay () =
         | Some name ->
             let codes =
                 [
-                    for subject in subjectsOf [| name |] do
+                    for subject in subjectsOf (readLimits parsed) [| name |] do
                         if law.Needs |> List.exists (subject.Profile.Capabilities.Contains >> not) then
                             usage $"{law.Id} asks for what {subject.Name} does not offer"
 
@@ -90,10 +91,30 @@ let private huge () =
     command.SetAction(fun (parsed: ParseResult) ->
         let name = parsed.GetRequiredValue problem
 
-        match Huge.problems |> List.tryFind (fun p -> p.Name = name), subjectsOf [| parsed.GetRequiredValue subject |] with
+        match Huge.problems |> List.tryFind (fun p -> p.Name = name), subjectsOf Limits.usual [| parsed.GetRequiredValue subject |] with
         | Some problem, [ subject ] -> VerifyHuge.one subject problem
         | None, _ -> usage $"there is no huge problem '{name}'"
         | _ -> usage "one subject at a time")
+
+    command
+
+/// What a process of a foreign subject does.
+let private serve () =
+    let subject = Argument<string>("SUBJECT")
+    let socket = Option<string>("--socket", Required = true)
+    let parent = Option<int>("--parent", Required = true)
+
+    let command =
+        Command("serve", "Calls a foreign subject for the process that started this one.", Hidden = true)
+
+    command.Add subject
+    command.Add socket
+    command.Add parent
+
+    command.SetAction(fun (parsed: ParseResult) ->
+        Isolated.outliveNot (parsed.GetRequiredValue parent)
+        let name = parsed.GetRequiredValue subject
+        Isolated.serve (parsed.GetRequiredValue socket) (fun () -> Open.here name))
 
     command
 
@@ -117,6 +138,7 @@ let run (arguments: string[]) : int =
             listCases ()
             instructions ()
             huge ()
+            serve ()
         ] do
         root.Add command
 
@@ -140,6 +162,9 @@ let run (arguments: string[]) : int =
         | Usage message ->
             Terminal.error message
             2
+        | CannotOpen message ->
+            Terminal.error message
+            3
         | error ->
             Terminal.error $"a fault of the kit's own: {error.GetType().Name}: {error.Message}"
             4

@@ -96,15 +96,17 @@ let profile () =
             + "For example: profile loop winograd-f4x3; profile variants --brief"
         )
 
+    let limitOptions, readLimits = limitsOptions ()
     command.Add subjects
     command.Add brief
+    limitOptions |> List.iter command.Add
 
     command.SetAction(fun (parsed: ParseResult) ->
         let subjects =
             parsed.GetValue subjects
             |> Option.ofObj
             |> Option.defaultValue [||]
-            |> subjectsOf
+            |> subjectsOf (readLimits parsed)
 
         let profiles = List.zip subjects (Probe.all Run.defaults.Threads subjects)
 
@@ -153,7 +155,7 @@ let listCases () =
                 |> parseTiers
                 |> List.filter (fun t -> List.contains t law.Tiers)
 
-            for subject in subjectsOf [| parsed.GetRequiredValue subject |] do
+            for subject in subjectsOf Limits.usual [| parsed.GetRequiredValue subject |] do
                 for tier in tiers do
                     for index in 0 .. parsed.GetRequiredValue cases - 1 do
                         Terminal.line (Figure.replay subject (Address.case seed law subject.Profile tier index))

@@ -15,8 +15,8 @@ let groups =
 /// All subjects by name.
 let subjects = groups |> List.collect (fun (_, _, members) -> members)
 
-/// The subjects of a name or group, or one sentence that says what to write.
-let find (name: string) : Result<Subject list, string> =
+/// The subjects of a name or group, or one sentence that says what to write. Raises `CannotOpen` for a foreign one that cannot be used.
+let find limits (name: string) : Result<Subject list, string> =
     let same other = String.Equals(name, other, StringComparison.OrdinalIgnoreCase)
 
     match groups |> List.tryFind (fun (group, _, _) -> same group) with
@@ -24,7 +24,10 @@ let find (name: string) : Result<Subject list, string> =
     | None ->
         match subjects |> List.tryFind (fun s -> same s.Name) with
         | Some subject -> Ok [ subject ]
+        | None when (Open.kindOf name).IsSome -> Ok [ Open.subject limits name ]
         | None ->
             let others = groups |> List.map (fun (group, _, _) -> group) |> String.concat ", "
             let known = Ours.all |> List.map _.Name |> String.concat ", "
-            Error $"there is no subject '{name}'; write one of {known}, or a group: {others}; `subjects` lists them all"
+
+            Error
+                $"there is no subject '{name}'; write one of {known}, a group ({others}), or a foreign one: native:PATH, exec:COMMAND; `subjects` lists them all"

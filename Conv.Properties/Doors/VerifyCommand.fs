@@ -11,7 +11,12 @@ open Conv.Properties.PageArguments
 /// The command.
 let command () =
     let subjects =
-        Argument<string[]>("SUBJECT", Description = "Who is held to the laws; none means all of ours.", Arity = ArgumentArity.ZeroOrMore)
+        Argument<string[]>(
+            "SUBJECT",
+            Description =
+                "Who is held to the laws: names and groups that `subjects` lists, native:LIBRARY, exec:COMMAND. None means all of ours.",
+            Arity = ArgumentArity.ZeroOrMore
+        )
 
     let laws = lawsOption ()
 
@@ -81,7 +86,14 @@ let command () =
     let quiet =
         Option<bool>("--quiet", Description = "The verdict and the counterexamples alone.", DefaultValueFactory = fun _ -> false)
 
-    let command = Command("verify", "Hold convolutions to the laws of the specification.")
+    let command =
+        Command(
+            "verify",
+            "Hold convolutions to the laws of the specification.\n\n"
+            + "For example: verify; verify loop --laws 'MODEL-*'; verify native:./libmine.so; verify exec:'python3 mine.py' --cases 50"
+        )
+
+    let limitOptions, readLimits = limitsOptions ()
     command.Add subjects
 
     for option in
@@ -99,6 +111,7 @@ let command () =
             failFast
             journal
             quiet
+            yield! limitOptions
         ] do
         command.Add option
 
@@ -118,7 +131,7 @@ let command () =
             parsed.GetValue subjects
             |> Option.ofObj
             |> Option.defaultValue [||]
-            |> subjectsOf
+            |> subjectsOf (readLimits parsed)
 
         let folder fallback =
             parsed.GetValue report

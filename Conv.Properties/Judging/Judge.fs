@@ -127,6 +127,7 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
     with
     | SubjectFault(fault, call) -> Faulted(fault, call)
     | Inapplicable reason -> NotApplicable reason
+    | Declined -> Unsupported "the subject declined"
 
 /// The problems that a law will pose for a case, without computing anything.
 let plan subject equations case =

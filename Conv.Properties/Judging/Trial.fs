@@ -98,7 +98,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 None
         | _ -> None
 
-    /// One call of the subject by `run`, recorded.
+    /// One call of the subject by `run`, recorded; none where it declines.
     let answer operation run (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
         let call output =
             {
@@ -114,21 +114,24 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         misdeclared s
         |> Option.iter (fun why -> raise (SubjectFault(Misdeclared why, call [||])))
 
-        let output: float32[] =
+        let output: float32[] option =
             try
-                run s x k b
+                Some(run s x k b)
             with
+            | Declined -> None
             | SubjectFault(fault, _) -> raise (SubjectFault(fault, call [||]))
             | error -> raise (SubjectFault(Fault.ofException error, call [||]))
 
         let length = Operation.length operation s
 
-        if int64 output.Length <> length then
-            raise (SubjectFault(WrongLength(length, output.Length), call [||]))
-
-        let output = Array.map float output
-        calls.Add(call output)
         output
+        |> Option.map (fun output ->
+            if int64 output.Length <> length then
+                raise (SubjectFault(WrongLength(length, output.Length), call [||]))
+
+            let output = Array.map float output
+            calls.Add(call output)
+            output)
 
     /// Adds results to the digest: a word of each number's bits. There is one zero, since the order of a sum decides its sign.
     let digest (value: float[]) =
@@ -194,10 +197,9 @@ type Trial(subject: Subject, case: Case, planning: bool) =
             let b32, bias, eb = toSingle (bias |> Option.defaultWith noBias)
 
             let value, own =
-                if supported then
-                    let value = answer operation run s x32 k32 b32
-                    value, (if certify then ownError operation s x k bias value else Zero)
-                else
+                match (if supported then answer operation run s x32 k32 b32 else None) with
+                | Some value -> value, (if certify then ownError operation s x k bias value else Zero)
+                | None ->
                     let value = Oracle.complete operation s x k bias
 
                     calls.Add

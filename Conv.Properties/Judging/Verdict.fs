@@ -80,25 +80,33 @@ type Fault =
     | Misdeclared of string
     /// Something beside the numbers: memory that was touched, a bad call that was taken.
     | Breach of string
+    /// A subject in a process of its own gave no answer, or none that can be judged.
+    | Foreign of Trouble * text: string
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module Fault =
     /// What a subject threw, and where.
     let ofException (error: exn) =
-        let where =
-            match error.StackTrace with
-            | null -> ""
-            | trace ->
-                let first = trace.Split('\n')[0]
-                " " + first.Trim()
+        match error with
+        | ForeignFault(Trouble.Touched, text) -> Breach text
+        | ForeignFault(Trouble.Failed, text) -> Threw text
+        | ForeignFault(trouble, text) -> Foreign(trouble, text)
+        | _ ->
 
-        let hint =
-            match error with
-            | :? System.NotSupportedException
-            | :? System.NotImplementedException -> "; what it does not take it should declare (Supports)"
-            | _ -> ""
+            let where =
+                match error.StackTrace with
+                | null -> ""
+                | trace ->
+                    let first = trace.Split('\n')[0]
+                    " " + first.Trim()
 
-        Threw $"{error.GetType().Name}: {error.Message}{where}{hint}"
+            let hint =
+                match error with
+                | :? System.NotSupportedException
+                | :? System.NotImplementedException -> "; what it does not take it should declare (Supports)"
+                | _ -> ""
+
+            Threw $"{error.GetType().Name}: {error.Message}{where}{hint}"
 
 [<NoEquality; NoComparison>]
 type Verdict =

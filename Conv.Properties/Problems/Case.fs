@@ -36,6 +36,12 @@ module Case =
         | Some raw when hi > lo -> lo + raw % (hi - lo + 1)
         | _ -> lo
 
+    /// A subject's name as a field of a line, and in quotes of any shell: "exec:python3 my.py" is "exec:python3%20my.py".
+    let escape (name: string) =
+        let plain c = Char.IsAsciiLetterOrDigit c || ":/._-+=,@~*".Contains c
+
+        String.collect (fun c -> if plain c || c > '\127' then string c else Uri.HexEscape c) name
+
     /// The case as one line of name=value fields.
     let print (case: Case) =
         let args =
@@ -132,4 +138,4 @@ module Case =
             | Some((role, i0, i1, i2, i3), _) -> raise (FormatException $"Element {i0}.{i1}.{i2}.{i3} of {role} is given twice.")
             | None -> ()
 
-        field "subject", { Law = need "law"; Tier = tier; Problem = shape; Args = args; Fill = fill }
+        field "subject" |> Option.map Uri.UnescapeDataString, { Law = need "law"; Tier = tier; Problem = shape; Args = args; Fill = fill }

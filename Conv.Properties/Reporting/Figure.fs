@@ -225,9 +225,10 @@ let describe fault =
     | WrongLength(expected, actual) -> $"the output has {actual} elements, the shape has {expected}"
     | Misdeclared what
     | Breach what -> what
+    | Foreign(_, what) -> $"no answer: {what}"
 
 /// The line that replays a case on a subject.
-let replay (subject: Subject) (case: Case) = $"subject={subject.Name} {Case.print case}"
+let replay (subject: Subject) (case: Case) = $"subject={Case.escape subject.Name} {Case.print case}"
 
 /// A failing verdict on a case, line by line.
 let drawing (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : string list =

@@ -20,7 +20,7 @@ type Convolution =
 module Contract =
     /// What the subject runs on: operands in memory of the kit's, and a workspace of any size on demand.
     [<NoEquality; NoComparison>]
-    type private Laid =
+    type internal Laid =
         {
             Input: Zoned
             Kernel: Zoned
@@ -33,7 +33,7 @@ module Contract =
     let private bytes (values: float32[]) = values.Length * sizeof<float32>
 
     /// Lays a call in memory, runs it, and reads off what it did. `run` tells how much workspace it took.
-    let private place
+    let internal place
         (run: Operation -> ConvShape -> Laid -> int64)
         (p: Placement)
         operation

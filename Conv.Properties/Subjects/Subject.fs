@@ -115,6 +115,8 @@ type Subject =
         TransposedSize: int -> int -> int -> int -> int -> int -> int -> int
         /// rows, columns, depth, A and its leading dimension, B and its, bias by row, C and its, which is changed.
         Product: int -> int -> int -> float32[] -> int -> float32[] -> int -> float32[] -> float32[] -> int -> unit
+        /// The processes that it runs in, where they are not this one.
+        Foreign: IForeign option
     }
 
 [<RequireQualifiedAccess>]
@@ -137,6 +139,7 @@ module Subject =
             SamePads = fun _ _ _ _ _ -> lacks "SAME padding"
             TransposedSize = fun _ _ _ _ _ _ _ -> lacks "transposed size"
             Product = fun _ _ _ _ _ _ _ _ _ _ -> lacks "matrix product"
+            Foreign = None
         }
 
     /// A profile alone: to draw cases for, not to be called.

@@ -56,8 +56,9 @@ const char *conv_subject_profile(void);
 /* The output's size as the subject computes it from the other numbers; out_height and out_width of p are 0. */
 int conv2d_output_size(const conv2d_problem *p, int64_t *out_height, int64_t *out_width);
 
-/* Weights that are laid out once and used many times. workspace_bytes is what run needs beside its tensors: the kit supplies it.
- * Where the three exist, the laws on weights that are prepared once and run often ask them. */
+/* Weights that are laid out once and used many times: prepare copies what it needs, since weight and bias are gone when it has returned.
+ * workspace_bytes is what run needs beside its tensors: the kit supplies it, 64-byte aligned where tensors are. Runs of one prepared
+ * convolution may happen at once. Where the three exist, the laws on weights that are prepared once and run often ask them. */
 typedef struct conv2d_prepared conv2d_prepared;
 int conv2d_prepare_f32(const conv2d_problem *p, const float *weight, const float *bias /* may be NULL */,
                        conv2d_prepared **prepared, int64_t *workspace_bytes);

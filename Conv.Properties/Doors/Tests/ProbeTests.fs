@@ -8,7 +8,7 @@ open Xunit
 open Conv
 
 let private find name =
-    match Registry.find name with
+    match Registry.find Limits.usual name with
     | Ok [ subject ] -> subject
     | other -> failwith $"{name}: {other}"
 

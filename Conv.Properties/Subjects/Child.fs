@@ -51,6 +51,18 @@ let private program =
 
         launcher, [ assembly.Location ]
 
+/// How it is started with these arguments; what it prints goes to whoever starts it.
+let start (arguments: string list) =
+    let file, first = program
+
+    let start =
+        ProcessStartInfo(file, UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true)
+
+    for argument in first @ arguments do
+        start.ArgumentList.Add argument
+
+    start
+
 /// Runs it to its end. `without` are variables that it does not inherit, `environment` those that it gets; `heard` gets its lines of errors.
 let run
     (without: string list)
@@ -59,16 +71,9 @@ let run
     (heard: string -> unit)
     (arguments: string list)
     =
-    let file, first = program
-
-    let start =
-        ProcessStartInfo(file, UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true)
-
+    let start = start arguments
     start.StandardOutputEncoding <- Encoding.UTF8
     start.StandardErrorEncoding <- Encoding.UTF8
-
-    for argument in first @ arguments do
-        start.ArgumentList.Add argument
 
     for name in without do
         start.Environment.Remove name |> ignore<bool>

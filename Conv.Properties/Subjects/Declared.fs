@@ -1,0 +1,172 @@
+/// What a foreign subject declares of itself, as text: docs/adopt/README.md, "Profile".
+module Conv.Properties.Declared
+
+open System
+open System.Globalization
+open System.Linq
+open System.Numerics
+open Conv
+
+/// A profile, and whether it says of every problem if the subject takes it.
+[<NoEquality; NoComparison>]
+type Declared = { Profile: Profile; Claims: bool }
+
+let private bad text = raise (CannotOpen $"its profile has {text}; docs/adopt/README.md lists what may stand there")
+
+/// "name=value" fields that are separated by blanks.
+let fields (text: string) =
+    [
+        for part in text.Split([| ' '; '\n'; '\t' |], StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries) do
+            match part.IndexOf '=' with
+            | -1 -> bad $"'{part}', which is no name=value"
+            | at -> part.Substring(0, at), part.Substring(at + 1)
+    ]
+
+let private formatOf name =
+    match
+        [ FloatFormat.Binary32; FloatFormat.TensorFloat32; FloatFormat.BFloat16; FloatFormat.Float16 ]
+        |> List.tryFind (fun f -> f.Name = name)
+    with
+    | Some format -> format
+    | None -> bad $"the format '{name}', which is none of float32, tf32, bfloat16, float16"
+
+let private rational (text: string) =
+    let whole (part: string) =
+        match BigInteger.TryParse(part, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture) with
+        | true, number -> number
+        | _ -> bad $"'{text}', which is no fraction"
+
+    match text.Split '/' with
+    | [| number |] -> Rational(whole number, BigInteger.One)
+    | [| over; under |] when whole under <> BigInteger.Zero -> Rational(whole over, whole under)
+    | _ -> bad $"'{text}', which is no fraction"
+
+/// Rows split by ";", entries by ",".
+let private matrix (text: string) =
+    let rows = text.Split ';' |> Array.map (fun row -> row.Split ',' |> Array.map rational)
+
+    if rows |> Array.exists (fun row -> row.Length <> rows[0].Length) then
+        bad "a matrix whose rows differ in length"
+
+    RationalMatrix(array2D rows)
+
+let private arithmetic (text: string) : Arithmetic =
+    match text.Split(':', 2) with
+    | [| "any-order" |] -> AnyOrder()
+    | [| "opaque" |] -> Opaque()
+    | [| "rounded"; formats |] ->
+        match formats.Split ',' with
+        | [| input; accumulator; output |] -> Rounded(formatOf input, formatOf accumulator, formatOf output)
+        | _ -> bad $"arithmetic={text}, which needs three formats"
+    | [| "quantized"; "8" |] -> Quantized 8
+    // Entries may be fractions, so that the matrices stand between bars.
+    | [| "bilinear"; matrices |] ->
+        match matrices.Split '|' with
+        | [| a; b; g |] -> Bilinear(matrix a, matrix b, matrix g)
+        | _ -> bad $"arithmetic={text}, which needs three matrices"
+    | _ -> bad $"arithmetic={text}"
+
+let private flag name value =
+    match value with
+    | "yes" -> true
+    | "no" -> false
+    | _ -> bad $"{name}={value}, which is neither yes nor no"
+
+/// "3x3,5x5" as pairs.
+let private sizes name (value: string) =
+    [|
+        for part in value.Split ',' do
+            match part.Split 'x' |> Array.map Int32.TryParse with
+            | [| true, height; true, width |] when height > 0 && width > 0 -> struct (height, width)
+            | _ -> bad $"{name}={value}, where sizes like 3x3 are due"
+    |]
+
+/// Reads a profile; fields that `others` names are somebody else's. Raises `CannotOpen` with what is wrong.
+let parse (others: string list) (text: string) : Declared =
+    let pairs = fields text
+
+    match pairs |> List.countBy fst |> List.tryFind (fun (_, count) -> count > 1) with
+    | Some(name, _) -> bad $"'{name}' twice"
+    | None -> ()
+
+    let named name = pairs |> List.tryFind (fun (other, _) -> other = name) |> Option.map snd
+    let yes name = named name |> Option.map (flag name) |> Option.defaultValue false
+
+    let known =
+        [
+            "arithmetic"
+            "deterministic"
+            "fma"
+            "flushes"
+            "kernels"
+            "strides"
+            "dilations"
+            "groups"
+            "pads"
+            "shapes"
+        ]
+
+    match
+        pairs
+        |> List.tryFind (fun (name, _) -> not (List.contains name (known @ others)))
+    with
+    | Some(name, value) -> bad $"{name}={value}"
+    | None -> ()
+
+    let few name = named name |> Option.map (sizes name) |> Option.defaultValue [||]
+    let kernels, strides, dilations = few "kernels", few "strides", few "dilations"
+    let among (allowed: struct (int * int)[]) height width = allowed.Length = 0 || allowed.Contains(struct (height, width))
+
+    let limits =
+        [
+            fun (s: ConvShape) ->
+                among kernels s.KernelHeight s.KernelWidth
+                && among strides s.StrideHeight s.StrideWidth
+                && among dilations s.DilationHeight s.DilationWidth
+
+            match named "groups" with
+            | Some "1" -> fun s -> s.Groups = 1
+            | Some "depthwise" -> fun s -> s.Groups = s.InChannels
+            | None
+            | Some "any" -> ()
+            | Some other -> bad $"groups={other}"
+
+            match named "pads" with
+            | Some "none" -> fun s -> s.PadTop + s.PadLeft + s.PadBottom + s.PadRight = 0
+            | Some "symmetric" -> fun s -> s.PadTop = s.PadBottom && s.PadLeft = s.PadRight
+            | None
+            | Some "any" -> ()
+            | Some other -> bad $"pads={other}"
+        ]
+
+    let all =
+        match named "shapes" with
+        | Some "all" -> true
+        | None -> false
+        | Some other -> bad $"shapes={other}"
+
+    let limited =
+        [ "kernels"; "strides"; "dilations"; "groups"; "pads" ]
+        |> List.exists (named >> Option.isSome)
+
+    let traits =
+        Traits(
+            Deterministic = yes "deterministic",
+            FusedMultiplyAdd = yes "fma",
+            FlushesSubnormals = yes "flushes",
+            KernelSizes = kernels,
+            Strides = strides,
+            Dilations = dilations
+        )
+
+    let declared = named "arithmetic" |> Option.map arithmetic |> Option.defaultValue (AnyOrder())
+
+    {
+        Profile =
+            { Profile.Plain with
+                Supports = fun s -> limits |> List.forall (fun holds -> holds s)
+                ArithmeticOf = fun _ -> declared
+                Traits = traits
+            }
+        Claims = all || limited
+    }

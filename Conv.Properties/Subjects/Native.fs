@@ -1,0 +1,304 @@
+/// A convolution behind the C ABI of docs/adopt/conv_subject.h, version 1, called in this process.
+module Conv.Properties.Native
+
+// A library is called through its addresses.
+#nowarn "9"
+
+open System
+open System.IO
+open System.Runtime.InteropServices
+open Microsoft.FSharp.NativeInterop
+open Conv
+
+let private abi = 1
+
+[<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+type private Version = delegate of unit -> int
+
+[<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+type private ProfileText = delegate of unit -> nativeint
+
+/// (problem, three pointers) → code: backward input and backward weight.
+[<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+type private Three = delegate of nativeint * nativeint * nativeint * nativeint -> int
+
+/// (problem, four pointers) → code: forward, transposed, prepare.
+[<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+type private Four = delegate of nativeint * nativeint * nativeint * nativeint * nativeint -> int
+
+[<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+type private Two = delegate of nativeint * nativeint * nativeint -> int
+
+[<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
+type private Release = delegate of nativeint -> unit
+
+/// What a library is built for, by the number in the header of an ELF file.
+let private machines = dict [ 3, "x86"; 40, "ARM"; 62, "x64"; 183, "ARM64"; 243, "RISC-V" ]
+
+/// Why the system does not load a file, better than the system says it.
+let private reason (path: string) (error: exn) =
+    let header =
+        use file = File.OpenRead path
+        let bytes = Array.zeroCreate<byte> 20
+        if file.ReadAtLeast(bytes, 20, false) < 20 then [||] else bytes
+
+    let isElf = header.AsSpan().StartsWith(ReadOnlySpan "\127ELF"B)
+    let here = string RuntimeInformation.ProcessArchitecture
+    let same name = String.Equals(name, here, StringComparison.OrdinalIgnoreCase)
+
+    if OperatingSystem.IsLinux() && not isElf then
+        "is not a library; build it with, for example, cc -O2 -shared -fPIC"
+    else
+        let number = if isElf then int header[18] ||| (int header[19] <<< 8) else 0
+
+        match machines.TryGetValue number with
+        | true, machine when not (same machine) -> $"is built for {machine}, and this process is {here}; build it for {here}"
+        | _ ->
+            let first = error.Message.Split('\n')[0]
+            $"cannot be loaded: {first.TrimEnd '.'}"
+
+let private load (path: string) =
+    if not (File.Exists path) then
+        raise (CannotOpen $"there is no file '{path}'; write native:PATH with the path of a shared library")
+
+    try
+        NativeLibrary.Load(Path.GetFullPath path)
+    with
+    | :? DllNotFoundException
+    | :? BadImageFormatException as error -> raise (CannotOpen $"'{path}' {reason path error}")
+
+let private export<'d when 'd :> Delegate and 'd: not struct> library name : 'd option =
+    match NativeLibrary.TryGetExport(library, name) with
+    | true, address -> Some(Marshal.GetDelegateForFunctionPointer<'d> address)
+    | _ -> None
+
+/// The problem as the header lays it out.
+let private withProblem (s: ConvShape) outHeight outWidth (call: nativeint -> 'a) : 'a =
+    let p = NativePtr.stackalloc<int64> 18
+
+    [|
+        s.Batch
+        s.Groups
+        s.InChannels
+        s.InHeight
+        s.InWidth
+        s.OutChannels
+        outHeight
+        outWidth
+        s.KernelHeight
+        s.KernelWidth
+        s.StrideHeight
+        s.StrideWidth
+        s.DilationHeight
+        s.DilationWidth
+        s.PadTop
+        s.PadLeft
+        s.PadBottom
+        s.PadRight
+    |]
+    |> Array.iteri (fun at value -> NativePtr.set p at (int64 value))
+
+    call (NativePtr.toNativeInt p)
+
+/// What a code means; whether a refusal breaks a promise is for the caller to know.
+let private settle code =
+    match code with
+    | 0 -> ()
+    | 1 -> raise Declined
+    | 2 -> raise (ForeignFault(Trouble.Refused, "it says that a valid problem is none (CONV_INVALID)"))
+    | other -> raise (ForeignFault(Trouble.Garbled, $"it returned {other}; CONV_OK is 0, CONV_UNSUPPORTED 1 and CONV_INVALID 2"))
+
+/// Weights that a library has prepared; released with the object.
+[<Sealed>]
+type private Prepared(handle: nativeint, workspace: int64, release: Release) =
+    member _.Handle = handle
+    member _.Workspace = workspace
+
+    interface IDisposable with
+        member p.Dispose() =
+            release.Invoke handle
+            GC.SuppressFinalize p
+
+    override _.Finalize() = release.Invoke handle
+
+/// The text of the library's profile, and the library as a subject by a name.
+let openLibrary (name: string) (path: string) : string * Subject =
+    let library = load path
+
+    match export<Version> library "conv_subject_abi_version" with
+    | Some version when version.Invoke() <> abi ->
+        raise (
+            CannotOpen $"'{path}' has version {version.Invoke()} of the ABI, this kit has {abi}; build it with docs/adopt/conv_subject.h"
+        )
+    | _ -> ()
+
+    let forward =
+        match export<Four> library "conv2d_forward_f32" with
+        | Some forward -> forward
+        | None ->
+            raise (
+                CannotOpen
+                    $"'{path}' exports no conv2d_forward_f32; declare it as docs/adopt/conv_subject.h does (extern \"C\" in C++, no_mangle in Rust)"
+            )
+
+    let outputSize = export<Two> library "conv2d_output_size"
+    let backwardInput = export<Three> library "conv2d_backward_input_f32"
+    let backwardWeight = export<Three> library "conv2d_backward_weight_f32"
+    let backwardBias = export<Two> library "conv2d_backward_bias_f32"
+    let transposed = export<Four> library "conv2d_transposed_f32"
+
+    let prepared =
+        match
+            export<Four> library "conv2d_prepare_f32", export<Three> library "conv2d_run_f32", export<Release> library "conv2d_release"
+        with
+        | Some prepare, Some run, Some release -> Some(prepare, run, release)
+        | None, None, None -> None
+        | _ ->
+            raise (CannotOpen $"'{path}' exports some of conv2d_prepare_f32, conv2d_run_f32 and conv2d_release; export all three, or none")
+
+    let text =
+        match export<ProfileText> library "conv_subject_profile" with
+        | None -> ""
+        | Some profile ->
+            match Marshal.PtrToStringUTF8(profile.Invoke()) with
+            | null -> ""
+            | text -> text
+
+    let declared = Declared.parse [] text
+    // Null where there is no bias: its floats have an address all the same.
+    let orNull (bias: Zoned) = if bias.Floats.IsEmpty then 0n else bias.Address
+
+    let withPrepared (s: ConvShape) (k: nativeint) (b: nativeint) (prepare: Four, _, release) =
+        let handle = NativePtr.stackalloc<nativeint> 1
+        let workspace = NativePtr.stackalloc<int64> 1
+        NativePtr.write handle 0n
+        NativePtr.write workspace 0L
+
+        withProblem s s.OutHeight s.OutWidth (fun p ->
+            prepare.Invoke(p, k, b, NativePtr.toNativeInt handle, NativePtr.toNativeInt workspace))
+        |> settle
+
+        let made, size = NativePtr.read handle, NativePtr.read workspace
+
+        if made = 0n then
+            raise (ForeignFault(Trouble.Garbled, "conv2d_prepare_f32 returned CONV_OK and no prepared convolution"))
+
+        if size < 0L then
+            raise (ForeignFault(Trouble.Garbled, $"conv2d_prepare_f32 asks for {size} bytes of workspace"))
+
+        new Prepared(made, size, release)
+
+    let runOn (_, run: Three, _) (prepared: Prepared) (x: nativeint) (y: nativeint) (workspace: Zoned) =
+        run.Invoke(prepared.Handle, x, y, workspace.Address) |> settle
+
+    /// A call on memory of the kit's, and the bytes of workspace that it took.
+    let call operation (s: ConvShape) (laid: Contract.Laid) : int64 =
+        let x, k, b, y = laid.Input.Address, laid.Kernel.Address, orNull laid.Bias, laid.Output.Address
+        let with' call = withProblem s s.OutHeight s.OutWidth call |> settle
+
+        match operation with
+        | Operation.Forward ->
+            with' (fun p -> forward.Invoke(p, x, k, b, y))
+            0L
+        | Operation.BackwardInput when backwardInput.IsSome ->
+            with' (fun p -> backwardInput.Value.Invoke(p, x, k, y))
+            0L
+        | Operation.BackwardKernel when backwardWeight.IsSome ->
+            with' (fun p -> backwardWeight.Value.Invoke(p, x, k, y))
+            0L
+        | Operation.BackwardBias when backwardBias.IsSome ->
+            with' (fun p -> backwardBias.Value.Invoke(p, x, y))
+            0L
+        | Operation.Transposed when transposed.IsSome ->
+            with' (fun p -> transposed.Value.Invoke(p, x, k, b, y))
+            0L
+        | _ -> raise Declined
+
+    /// As `call`; where weights can be prepared, the forward pass is prepared and run.
+    let callPrepared operation (s: ConvShape) (laid: Contract.Laid) =
+        match operation, prepared with
+        | Operation.Forward, Some exports ->
+            use made = withPrepared s laid.Kernel.Address (orNull laid.Bias) exports
+            runOn exports made laid.Input.Address laid.Output.Address (laid.Workspace made.Workspace)
+            made.Workspace
+        | _ -> call operation s laid
+
+    /// Every call stands between guard zones: a library that writes beside its output would write over the kit.
+    let checkedCall run operation s x k b =
+        let struct (result: float32[], traces: Traces) = Contract.place run Placement.plain operation s x k b
+
+        if traces.Outside > 0 then
+            raise (ForeignFault(Trouble.Touched, $"It wrote {traces.Outside} floats outside of its output."))
+
+        if traces.Operands > 0 then
+            raise (ForeignFault(Trouble.Touched, $"It changed {traces.Operands} floats of its operands."))
+
+        result
+
+    let profile =
+        { declared.Profile with
+            Capabilities =
+                set
+                    [
+                        Forward
+                        Placed
+                        if backwardInput.IsSome || backwardWeight.IsSome || backwardBias.IsSome then
+                            Gradients
+                        if transposed.IsSome then
+                            Transposed
+                        if outputSize.IsSome then
+                            OutputSize
+                        if prepared.IsSome then
+                            Workspace
+                            Concurrent
+                    ]
+        }
+
+    let subject =
+        { Subject.forward name profile (checkedCall call Operation.Forward) with
+            Profile = profile
+            Operate = checkedCall call
+            Place = Contract.place callPrepared
+            OutputSize =
+                fun s ->
+                    let size = NativePtr.stackalloc<int64> 2
+                    NativePtr.set size 0 0L
+                    NativePtr.set size 1 0L
+                    let at = NativePtr.toNativeInt size
+                    let height, width = at, at + nativeint sizeof<int64>
+                    withProblem s 0 0 (fun p -> outputSize.Value.Invoke(p, height, width)) |> settle
+                    struct (NativePtr.get size 0, NativePtr.get size 1)
+        }
+
+    let subject =
+        match prepared with
+        | None -> subject
+        | Some exports ->
+            { subject with
+                Prepare =
+                    fun s k b ->
+                        let memory (values: float32[]) =
+                            let zoned = new Zoned(values.Length * sizeof<float32>, 0, 0f, NoPages)
+                            values.AsSpan().CopyTo zoned.Floats
+                            zoned
+
+                        // The weights' memory is gone before the first run: a library that did not copy what it needs shows.
+                        let made =
+                            use kernel = memory k
+                            use bias = memory b
+                            let made = withPrepared s kernel.Address (orNull bias) exports
+                            kernel.Floats.Fill Single.NaN
+                            bias.Floats.Fill Single.NaN
+                            made
+
+                        fun x ->
+                            let run _ _ (laid: Contract.Laid) =
+                                runOn exports made laid.Input.Address laid.Output.Address (laid.Workspace made.Workspace)
+                                made.Workspace
+
+                            let result = checkedCall run Operation.Forward s x [||] [||]
+                            GC.KeepAlive made
+                            result
+            }
+
+    text, subject
