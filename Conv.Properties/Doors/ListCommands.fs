@@ -70,6 +70,11 @@ let listSubjects () =
                 let fault = faults.TryFind subject.Name |> Option.defaultValue ""
                 Terminal.line (($"  {subject.Name.PadRight 40} {fault}").TrimEnd())
 
+        Terminal.line "foreign: convolutions of others, in processes of their own"
+
+        for form, meaning in Open.forms do
+            Terminal.line $"  {form.PadRight 40} {meaning}"
+
         0)
 
     command

@@ -27,7 +27,8 @@ let find limits (name: string) : Result<Subject list, string> =
         | None when (Open.kindOf name).IsSome -> Ok [ Open.subject limits name ]
         | None ->
             let others = groups |> List.map (fun (group, _, _) -> group) |> String.concat ", "
+            let foreign = Open.forms |> List.map fst |> String.concat ", "
             let known = Ours.all |> List.map _.Name |> String.concat ", "
 
             Error
-                $"there is no subject '{name}'; write one of {known}, a group ({others}), or a foreign one: native:PATH, exec:COMMAND; `subjects` lists them all"
+                $"there is no subject '{name}'; write one of {known}, a group ({others}), or a foreign one ({foreign}); `subjects` lists them all"

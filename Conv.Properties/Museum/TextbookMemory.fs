@@ -253,6 +253,9 @@ let private dense (d0: int, d1: int, d2: int, d3: int) (view: TensorView) (data:
 
     copy
 
+/// Floats on each side of the tensors of a view.
+let private room = 4096
+
 [<Sealed>]
 type private Convolution(name: string, organs: Organs) =
     let prepare (shape: ConvShape) (kernel: ReadOnlySpan<float32>) (bias: ReadOnlySpan<float32>) =
@@ -286,8 +289,19 @@ type private Convolution(name: string, organs: Organs) =
             let x = dense (Operation.input shape) (organs.InputView shape inputView) input
             let k = dense (Operation.kernel shape) (organs.KernelView shape kernelView) kernel
             let prepared = prepare shape (ReadOnlySpan k) bias
-            let y = Array.zeroCreate (int shape.OutputLength)
-            prepared.Run(ReadOnlySpan x, Span y, Span(Array.zeroCreate (int prepared.WorkspaceBytes)))
+            // Organs that leave their tensors must not reach the collector's own memory.
+            let roomy length = Array.zeroCreate<float32>(length + 2 * room)
+            let input, result = roomy x.Length, roomy (int shape.OutputLength)
+            let workspace = roomy (int (organs.Workspace shape))
+            x.CopyTo(input, room)
+
+            prepared.Run(
+                ReadOnlySpan(input, room, x.Length),
+                Span(result, room, int shape.OutputLength),
+                MemoryMarshal.AsBytes(Span(workspace, room, int (organs.Workspace shape)))
+            )
+
+            let y = result.AsSpan(room, int shape.OutputLength).ToArray()
             let view = organs.OutputView shape outputView
             let _, d1, d2, d3 = Operation.output shape
 

@@ -175,6 +175,15 @@ let markdown (findings: Findings) =
                 )
 
             ""
+            "Which correct ones are accused:"
+            ""
+
+            for baseline in findings.Baselines do
+                let accused = if baseline.Accuses.IsEmpty then "none" else String.concat ", " baseline.Accuses
+                let parts = baseline.Law.Statement.Split "; "
+                $"- {parts[0]}, {parts[1]}: {accused}"
+
+            ""
             "## What each law kills"
             ""
             "In the order of their turns. *Alone* are pieces that no other law kills."

@@ -106,6 +106,14 @@ module Contract =
             | null -> ()
             | made -> (made :> IDisposable).Dispose()
 
+    /// A call that touched memory beside its result is no answer.
+    let internal refuseTraces (traces: Traces) =
+        if traces.Outside > 0 then
+            raise (ForeignFault(Trouble.Touched, $"It wrote {traces.Outside} floats outside of its output."))
+
+        if traces.Operands > 0 then
+            raise (ForeignFault(Trouble.Touched, $"It changed {traces.Operands} floats of its operands."))
+
     /// Any operation of an object that has the contract for it, on spans: first and second operand, bias, result.
     let private operateOn (convolution: obj) operation (s: ConvShape) (laid: Laid) : int64 =
         // Spans are good for the call that they are made for.

@@ -81,6 +81,13 @@ let private sizes name (value: string) =
             | _ -> bad $"{name}={value}, where sizes like 3x3 are due"
     |]
 
+/// Whether the pads are those of SAME padding.
+let private isSame side (s: ConvShape) =
+    let pads size taps stride dilation = ConvShape.SamePads(size, taps, stride, dilation, side).ToTuple()
+
+    pads s.InHeight s.KernelHeight s.StrideHeight s.DilationHeight = (s.PadTop, s.PadBottom)
+    && pads s.InWidth s.KernelWidth s.StrideWidth s.DilationWidth = (s.PadLeft, s.PadRight)
+
 /// Reads a profile; fields that `others` names are somebody else's. Raises `CannotOpen` with what is wrong.
 let parse (others: string list) (text: string) : Declared =
     let pairs = fields text
@@ -133,6 +140,8 @@ let parse (others: string list) (text: string) : Declared =
 
             match named "pads" with
             | Some "none" -> fun s -> s.PadTop + s.PadLeft + s.PadBottom + s.PadRight = 0
+            | Some "same-upper" -> isSame SamePadding.Upper
+            | Some "same-lower" -> isSame SamePadding.Lower
             | Some "symmetric" -> fun s -> s.PadTop = s.PadBottom && s.PadLeft = s.PadRight
             | None
             | Some "any" -> ()

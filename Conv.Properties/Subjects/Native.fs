@@ -226,13 +226,7 @@ let openLibrary (name: string) (path: string) : string * Subject =
     /// Every call stands between guard zones: a library that writes beside its output would write over the kit.
     let checkedCall run operation s x k b =
         let struct (result: float32[], traces: Traces) = Contract.place run Placement.plain operation s x k b
-
-        if traces.Outside > 0 then
-            raise (ForeignFault(Trouble.Touched, $"It wrote {traces.Outside} floats outside of its output."))
-
-        if traces.Operands > 0 then
-            raise (ForeignFault(Trouble.Touched, $"It changed {traces.Operands} floats of its operands."))
-
+        Contract.refuseTraces traces
         result
 
     let profile =

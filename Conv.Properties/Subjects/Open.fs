@@ -14,17 +14,44 @@ let private after (prefix: string) (name: string) =
 type Kind =
     | Native of path: string
     | Exec of command: string
+    | OnnxRuntime of OnnxRuntime.Variant * path: string option
+
+/// What may be written, and what it means.
+let forms =
+    [
+        "native:PATH", "a shared library with the ABI of docs/adopt/conv_subject.h"
+        "exec:COMMAND", "a program that speaks the protocol of docs/adopt/README.md"
+        "onnxruntime[:PATH]", "ONNX Runtime, weights as inputs; docs/adopt/get-onnxruntime.sh fetches it"
+        "onnxruntime-constant[:PATH]", "the same with constant weights, which it lays out once"
+        "onnxruntime-same[:PATH]", "the same with auto_pad=SAME_UPPER"
+    ]
+
+let private variants =
+    [
+        "onnxruntime", OnnxRuntime.Variable
+        "onnxruntime-constant", OnnxRuntime.Constant
+        "onnxruntime-same", OnnxRuntime.Same
+    ]
 
 /// None where the name is no foreign subject's.
 let kindOf (name: string) =
+    let onnx (prefix: string, variant) =
+        if String.Equals(name, prefix, StringComparison.OrdinalIgnoreCase) then
+            Some(OnnxRuntime(variant, None))
+        else
+            after (prefix + ":") name
+            |> Option.map (fun path -> OnnxRuntime(variant, Some path))
+
     after "native:" name
     |> Option.map Native
     |> Option.orElseWith (fun () -> after "exec:" name |> Option.map Exec)
+    |> Option.orElseWith (fun () -> variants |> List.tryPick onnx)
 
 /// A library's subject in this process, with the text of its profile: what a process of `Isolated` serves. Raises `CannotOpen`.
 let here (name: string) : string * Subject =
     match kindOf name with
     | Some(Native path) -> Native.openLibrary name path
+    | Some(OnnxRuntime(variant, path)) -> OnnxRuntime.openLibrary name variant path
     | Some(Exec _)
     | None -> raise (CannotOpen $"'{name}' is no library")
 
