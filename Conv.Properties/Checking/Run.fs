@@ -5,6 +5,7 @@ open System
 open System.Collections.Concurrent
 open System.Collections.Generic
 open System.Diagnostics
+open System.Text
 open System.Threading
 open System.Threading.Tasks
 open FsCheck
@@ -151,6 +152,33 @@ let private shrink (law: Law) (subject: Subject) rnd size drawn limit =
     Check.One(config, Prop.forAll arbitrary holds)
     shrunk, steps
 
+/// A counterexample as lines that replay it.
+type Found = { Drawn: string; Shrunk: string; Shrinks: int }
+
+/// How far a session has come, as it can be written down: with the same options, law and subject it goes on from there.
+type State =
+    {
+        Law: string
+        Subject: string
+        Tier: string
+        Index: int
+        /// For each case up to there whether it decided for the law: "1" or "0".
+        Held: string
+        Elements: int64
+        Ratio: float
+        AgainstOracle: int
+        LeftGrid: int
+        Undecided: int
+        Unsupported: int
+        Discards: Map<string, int>
+        Digest: uint64
+        Outputs: uint64
+        Milliseconds: float
+        Found: Found option
+        Fault: string option
+        Abandoned: string option
+    }
+
 /// One law on one subject in one tier, a case at a time: ends at the first failure.
 [<Sealed>]
 type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
@@ -160,6 +188,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let mutable index, held, elements, ratio, oracle = 0, 0, 0L, 0.0, 0
     let mutable leftGrid, undecided, unsupported = 0, 0, 0
     let mutable digest, outputs = 0UL, 0UL
+    let marks = StringBuilder()
     let mutable found: Case option = None
     let mutable verdictFound: Verdict option = None
     let mutable abandoned: string option = None
@@ -185,6 +214,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         match confirm law subject case (law.Judge subject case) with
         | Holds evidence ->
             held <- held + 1
+            marks.Append('0', index - marks.Length).Append '1' |> ignore<StringBuilder>
             elements <- elements + evidence.Elements
             ratio <- max ratio evidence.Ratio
             outputs <- Fill.mix (outputs ^^^ evidence.Outputs)
@@ -235,6 +265,78 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
     /// Whether the subject's process gave no answer.
     member _.Died = verdictFound |> Option.exists isDeath
+
+    /// How far it has come.
+    member _.State: State =
+        {
+            Law = law.Id
+            Subject = subject.Name
+            Tier = tier.Name
+            Index = index
+            Held = string marks
+            Elements = elements
+            Ratio = ratio
+            AgainstOracle = oracle
+            LeftGrid = leftGrid
+            Undecided = undecided
+            Unsupported = unsupported
+            Discards = Map [ for KeyValue(reason, count) in discards -> reason, count ]
+            Digest = digest
+            Outputs = outputs
+            Milliseconds = milliseconds
+            Found =
+                failure
+                |> Option.map (fun f ->
+                    {
+                        Drawn = Case.print f.Drawn
+                        Shrunk = Case.print f.Shrunk
+                        Shrinks = f.Shrinks
+                    })
+            Fault = fault
+            Abandoned = abandoned
+        }
+
+    /// Goes on from where another process has come to. The counterexample is judged again: its lines are all that was written down.
+    member _.Restore(state: State) =
+        index <- state.Index
+        marks.Append state.Held |> ignore<StringBuilder>
+        held <- state.Held |> Seq.filter ((=) '1') |> Seq.length
+        elements <- state.Elements
+        ratio <- state.Ratio
+        oracle <- state.AgainstOracle
+        leftGrid <- state.LeftGrid
+        undecided <- state.Undecided
+        unsupported <- state.Unsupported
+        digest <- state.Digest
+        outputs <- state.Outputs
+        milliseconds <- state.Milliseconds
+        fault <- state.Fault
+        abandoned <- state.Abandoned
+
+        for KeyValue(reason, count) in state.Discards do
+            discards[reason] <- count
+
+        for at in 0 .. state.Held.Length - 1 do
+            if state.Held[at] = '1' then
+                shapes.Add (Address.case options.Seed law subject.Profile tier at).Problem |> ignore<bool>
+
+        match state.Found with
+        | None -> ()
+        | Some lines ->
+            let case line = snd (Case.parse line)
+            let shrunk = case lines.Shrunk
+            let verdict = law.Judge subject shrunk
+            found <- Some(case lines.Drawn)
+            verdictFound <- Some verdict
+
+            failure <-
+                Some
+                    {
+                        Failure.Drawn = case lines.Drawn
+                        Shrunk = shrunk
+                        Shrinks = lines.Shrinks
+                        Verdict = verdict
+                    }
 
     /// Nothing more is judged.
     member s.Abandon reason =
@@ -359,15 +461,44 @@ let opening (turns: struct (string * string) list) (sessions: Session[]) : Sessi
             | _ -> ()
     |]
 
+/// Between two times that a run is written down.
+let private keepEvery = TimeSpan.FromSeconds 5.0
+
 /// Laws in which the process of a subject may fail to answer before it is asked no more.
 let mostDeaths = 8
 
 /// Runs the jobs in turns of one case, on the given number of threads: a subject that is broken fails while most laws have judged a few cases.
 /// With `FailFast` the first failure ends the run, and the results are those of the cases judged by then. `news` is told one at a time.
-let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit) : Result list =
+/// `from`: where an earlier run of the same jobs had come to. `keep` gets how far this one has come, every few seconds and at each failure.
+let allFrom (from: State list) (keep: State list -> unit) (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit) : Result list =
     let sessions =
         jobs
         |> Array.map (fun (law, subject, tier) -> Session(options, law, subject, tier))
+
+    let states = from |> List.map (fun s -> struct (s.Law, s.Subject, s.Tier), s) |> dict
+
+    Parallel.ForEach(
+        sessions,
+        ParallelOptions(MaxDegreeOfParallelism = options.Threads),
+        fun (session: Session) ->
+            match states.TryGetValue(struct (session.Law.Id, session.Subject.Name, session.Tier.Name)) with
+            | true, state -> session.Restore state
+            | _ -> ()
+    )
+    |> ignore<ParallelLoopResult>
+
+    // What each session last said: one that is in the middle of a call is not waited for.
+    let said = sessions |> Array.map _.State
+
+    let write () =
+        for at in 0 .. sessions.Length - 1 do
+            if Monitor.TryEnter sessions[at] then
+                try
+                    said[at] <- sessions[at].State
+                finally
+                    Monitor.Exit sessions[at]
+
+        keep (List.ofArray said)
 
     let opening = opening Order.turns sessions
     let opened = ref -1
@@ -399,6 +530,9 @@ let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit)
                 enough.Cancel()
 
             tell (Ended session.Result)
+
+            if session.Found.IsSome then
+                lock said write
 
         1
 
@@ -446,7 +580,13 @@ let all (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit)
 
         tell (Judged judged)
 
-    Parallel.For(0, options.Threads, ParallelOptions(MaxDegreeOfParallelism = options.Threads), take)
-    |> ignore<ParallelLoopResult>
+    do
+        use _ = new Timer((fun _ -> lock said write), null, keepEvery, keepEvery)
+
+        Parallel.For(0, options.Threads, ParallelOptions(MaxDegreeOfParallelism = options.Threads), take)
+        |> ignore<ParallelLoopResult>
 
     [ for session in sessions -> session.Result ]
+
+/// `allFrom` the beginning, nothing written down.
+let all options jobs news = allFrom [] ignore options jobs news

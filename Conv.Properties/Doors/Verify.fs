@@ -19,7 +19,7 @@ let private judged (subjects: Subject list) (cells: Conclusion.Cell list) : Matr
 let private figures = 12
 
 /// Holds subjects to laws.
-let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) folder quiet =
+let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (from: Run.State list) folder quiet =
     let clock = Stopwatch.StartNew()
     let jobs = Run.jobs options (Order.arrange chosen) subjects
     let planned (law: Law) = if law.Fixed then 1 else options.Cases
@@ -47,9 +47,17 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) fold
             steps, Some $"{10 * tenths} %%: {cases} cases, {found}"
         | None -> steps, None
 
+    let unfinished = Checkpoint.pathIn folder
+    let heading = Checkpoint.heading options chosen subjects
+
+    // The traces of a run that did not end, and that this one does not go on with, are put aside.
+    if from.IsEmpty && File.Exists unfinished then
+        File.Move(unfinished, unfinished + ".old", true)
+
     let results =
         Terminal.withProgress quiet "holding to the laws" total (fun step ->
-            Run.all options jobs (heard >> (fun (steps, line) -> step steps line)))
+            step (from |> List.sumBy _.Index) None
+            Run.allFrom from (Checkpoint.save unfinished heading) options jobs (heard >> (fun (steps, line) -> step steps line)))
 
     let profiles = List.zip subjects (Probe.all options.Threads subjects)
     let seconds = clock.Elapsed.TotalSeconds
@@ -85,6 +93,7 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) fold
     let total = results |> List.sumBy (fun r -> int64 r.Cases)
     let path = Path.Combine(folder, "conformance.json")
     Json.save path (Json.conformance options chosen judged profiles seconds)
+    File.Delete unfinished
 
     if not quiet then
         let inv = CultureInfo.InvariantCulture

@@ -81,6 +81,13 @@ let command () =
             DefaultValueFactory = fun _ -> false
         )
 
+    let resume =
+        Option<bool>(
+            "--resume",
+            Description = "Go on with the same run where it was ended: by a signal, a crash, a lost machine.",
+            DefaultValueFactory = fun _ -> false
+        )
+
     let journal = pagesJournal ()
 
     let quiet =
@@ -109,6 +116,7 @@ let command () =
             guardPages
             huge
             failFast
+            resume
             journal
             quiet
             yield! limitOptions
@@ -199,7 +207,17 @@ let command () =
             usage "--workload takes every layer once; --laws, --cases and --tier do not go with it"
         | None ->
             beside (parsed.GetValue journal) (fun law subject ->
-                Verify.laws options (List.map law chosen) (List.map subject held) (folder "artifacts") (parsed.GetRequiredValue quiet))
+                let folder = folder "artifacts"
+
+                let from =
+                    if parsed.GetRequiredValue resume then
+                        match Checkpoint.load (Checkpoint.pathIn folder) (Checkpoint.heading options chosen held) with
+                        | Ok states -> states
+                        | Error why -> usage why
+                    else
+                        []
+
+                Verify.laws options (List.map law chosen) (List.map subject held) from folder (parsed.GetRequiredValue quiet))
         | Some name ->
             match Workload.tryFind name with
             | None ->

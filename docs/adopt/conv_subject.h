@@ -15,8 +15,9 @@
  *     * weight[o,c,u,v]
  * with x = 0 outside of the image and g(o) = o / (out_channels/groups).
  *
- * batch, in_channels and out_channels may be 0. Every number of the output is to be written; nothing else is.
- * Functions may be called from any thread, one call at a time. */
+ * batch, in_channels and out_channels may be 0; only valid problems come, so that no numerator of a size is negative. Every number of the output
+ * (of a gradient too) is to be written over whatever stands there; nothing else is. Pointers to tensors are not NULL, also where they hold no
+ * numbers; bias is NULL exactly where there is none, or no output channel. Functions may be called from any thread, one call at a time. */
 #ifndef CONV_SUBJECT_H
 #define CONV_SUBJECT_H
 
@@ -46,17 +47,18 @@ int conv2d_forward_f32(const conv2d_problem *p, const float *input, const float 
 
 /* ---- optional ------------------------------------------------------------------------------------------------ */
 
-/* 1. A library that says another number is refused. */
+/* 1, as without this function. A library that says another number is refused. */
 int32_t conv_subject_abi_version(void);
 
 /* What the subject declares of itself: name=value fields as docs/adopt/README.md lists them, for example
- * "arithmetic=any-order deterministic=yes kernels=3x3 strides=1x1". NULL or "" for nothing. */
+ * "arithmetic=any-order deterministic=yes kernels=3x3 strides=1x1". NULL or "" for nothing; the text must last as long as the library. */
 const char *conv_subject_profile(void);
 
-/* The output's size as the subject computes it from the other numbers; out_height and out_width of p are 0. */
+/* The output's size as the subject computes it from the other numbers; out_height and out_width of p are 0 here. All other calls get the
+ * definition's size. */
 int conv2d_output_size(const conv2d_problem *p, int64_t *out_height, int64_t *out_width);
 
-/* Weights that are laid out once and used many times: prepare copies what it needs, since weight and bias are gone when it has returned.
+/* Weights that are laid out once and used many times: prepare copies what it needs, since p, weight and bias are gone when it has returned.
  * workspace_bytes is what run needs beside its tensors: the kit supplies it, 64-byte aligned where tensors are. Runs of one prepared
  * convolution may happen at once. Where the three exist, the laws on weights that are prepared once and run often ask them. */
 typedef struct conv2d_prepared conv2d_prepared;
