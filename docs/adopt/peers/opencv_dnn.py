@@ -62,7 +62,7 @@ def model(p, k, b):
     node += nested(5, nested(1, "group") + number(3, p.g) + number(20, 2))
     node += text("auto_pad", "SAME_UPPER") if same else ints("pads", (p.pt, p.pl, p.pb, p.pr))
     graph = nested(1, node) + nested(2, "g") + tensor("k", k) + (tensor("b", b) if b is not None else b"")
-    graph += value(11, "x", p.input) + nested(12, nested(1, "y") + nested(2, nested(1, number(1, 1))))
+    graph += value(11, "x", p.input) + value(12, "y", ())  # the output's size is the importer's to find
     return number(1, 7) + nested(7, graph) + nested(8, number(2, 11))
 
 

@@ -133,7 +133,7 @@ function permute(a, shape, order) {
       return planar(b ? tf.add(x, tf.tensor1d(b)) : x);
     },
   };
-  const documented = /[Ee]ither strides or dilations must be 1|[Dd]ilation rates greater than 1 are not (yet )?supported|not registered|not supported/;
+  const documented = /[Ee]ither strides or dilations must be 1|[Dd]ilation rates greater than 1 are not (yet )?supported|not registered for backend/;
 
   write(Buffer.from(`conv=1 ops=${Object.keys(ops)} arithmetic=any-order fma=yes\n`));
   for (let line; (line = readLine()) !== null;) {
