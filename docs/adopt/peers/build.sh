@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the peers into a folder (default: build/ beside this file) and prints a line for each: name, specification for `verify`, version.
+# Builds the peers into a folder (default: build/ beside this file) and prints a line for each: name, specification for `verify`
+# (one argument: quote it where it has blanks) and version, separated by tabs.
 #
 #     docs/adopt/peers/build.sh [FOLDER]
 #
@@ -42,11 +43,11 @@ native() {
             return
         fi
     fi
-    printf '%-18s %-70s %s\n' "$name" "native:$out/$name.so" "$package $(version "$package")"
+    printf '%s\t%s\t%s\n' "$name" "native:$out/$name.so" "$package $(version "$package")"
 }
 
 # exec_ NAME VERSION COMMAND
-exec_() { printf '%-18s %-70s %s\n' "$1" "exec:$3" "$2"; }
+exec_() { printf '%s\t%s\t%s\n' "$1" "exec:$3" "$2"; }
 
 native onednn-plain onednn.cpp libdnnl-dev -DLAYOUT=plain -DALGORITHM=direct -ldnnl
 native onednn-nhwc onednn.cpp libdnnl-dev -DLAYOUT=nhwc -DALGORITHM=direct -ldnnl
