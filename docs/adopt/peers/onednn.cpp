@@ -15,8 +15,9 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
-#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <oneapi/dnnl/dnnl.hpp>
@@ -137,8 +138,10 @@ static void fetch(const memory &m, const memory::desc &given, float *y)
 }
 
 struct buffer { // 64-byte aligned
+    buffer(buffer &&) = default;
     std::vector<char> bytes;
     char *begin;
+    // A moved vector keeps its storage, so `begin` stays right.
     explicit buffer(size_t n) : bytes(n + 64), begin(reinterpret_cast<char *>(aligned(reinterpret_cast<size_t>(bytes.data())))) {}
 };
 
@@ -157,6 +160,8 @@ template <class F> static int guarded(const conv2d_problem *p, F body)
         return CONV_OK;
     } catch (const error &e) {
         return e.status == dnnl_unimplemented || e.status == dnnl_invalid_arguments ? CONV_UNSUPPORTED : CONV_FAILED;
+    } catch (const std::bad_alloc &) {
+        return CONV_FAILED;
     }
 }
 
@@ -199,7 +204,7 @@ CONV_EXPORT int conv2d_prepare_f32(const conv2d_problem *p, const float *weight,
         attributes.set_scratchpad_mode(scratchpad_mode::user); // so that the workspace is all that a run needs
         auto d = forward(s, bias != nullptr, prop_kind::forward_inference, attributes);
         // Packed also where the layout is the caller's: a prepared convolution keeps no pointer to the caller's weights.
-        auto *r = new conv2d_prepared{s, d, convolution_forward(d), buffer(d.weights_desc().get_size()), {}, {}, 0};
+        std::unique_ptr<conv2d_prepared> r(new conv2d_prepared{s, d, convolution_forward(d), buffer(d.weights_desc().get_size()), {}, {}, 0});
         float *packed = reinterpret_cast<float *>(r->weights.begin);
         copy(s.weights.given, weight, d.weights_desc(), packed);
         r->packed = memory(d.weights_desc(), cpu(), packed);
@@ -207,8 +212,8 @@ CONV_EXPORT int conv2d_prepare_f32(const conv2d_problem *p, const float *weight,
         r->workspace = 64 + aligned(d.scratchpad_desc().get_size());
         if (d.src_desc() != s.source.given) r->workspace += aligned(d.src_desc().get_size());
         if (d.dst_desc() != s.result.given) r->workspace += aligned(d.dst_desc().get_size());
-        *prepared = r;
         *workspace_bytes = static_cast<int64_t>(r->workspace);
+        *prepared = r.release();
     });
 }
 
