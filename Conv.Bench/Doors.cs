@@ -27,7 +27,7 @@ internal static class Doors
         {
             try
             {
-                subjects.Add((name, OpenModule.subject(limits, name)));
+                subjects.Add((name, Open.subject(limits, name)));
             }
             catch (CannotOpen why)
             {

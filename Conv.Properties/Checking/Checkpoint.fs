@@ -16,7 +16,7 @@ type Heading =
         Subjects: string list
     }
 
-type private File =
+type private Unfinished =
     {
         Heading: Heading
         Sessions: Run.State list
@@ -51,7 +51,9 @@ let load (path: string) (heading: Heading) : Result<Run.State list, string> =
     else
         let read =
             try
-                Ok(JsonSerializer.Deserialize<File>(File.ReadAllBytes path, settings))
+                match JsonSerializer.Deserialize<Unfinished | null>(File.ReadAllBytes path, settings) with
+                | null -> Error $"'{path}' holds nothing; leave out --resume"
+                | run -> Ok run
             with :? JsonException as error ->
                 Error $"'{path}' cannot be read: {error.Message}"
 

@@ -263,6 +263,9 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
     member _.Subject = subject
 
+    /// Why the case failed, before it was shrunk.
+    member _.Verdict = verdictFound
+
     /// Whether the subject's process gave no answer.
     member _.Died = verdictFound |> Option.exists isDeath
 

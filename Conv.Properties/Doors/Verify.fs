@@ -6,6 +6,7 @@ open System.Collections.Generic
 open System.Diagnostics
 open System.Globalization
 open System.IO
+open System.Text
 open Conv
 
 let private judged (subjects: Subject list) (cells: Conclusion.Cell list) : Matrix.Judged list =
@@ -59,7 +60,24 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
             step (from |> List.sumBy _.Index) None
             Run.allFrom from (Checkpoint.save unfinished heading) options jobs (heard >> (fun (steps, line) -> step steps line)))
 
-    let profiles = List.zip subjects (Probe.all options.Threads subjects)
+    // A process that fails to answer the laws fails to answer the probes.
+    let gone =
+        results
+        |> List.filter _.Abandoned.IsSome
+        |> List.map _.Subject.Name
+        |> HashSet
+
+    let alive = subjects |> List.filter (fun s -> not (gone.Contains s.Name))
+
+    let probed =
+        List.zip alive (Probe.all options.Threads alive)
+        |> List.map (fun (s, p) -> s.Name, p)
+        |> Map.ofList
+
+    let profiles =
+        subjects
+        |> List.map (fun s -> s, probed.TryFind s.Name |> Option.defaultValue Probe.unknown)
+
     let seconds = clock.Elapsed.TotalSeconds
     let cells = Conclusion.matrix chosen subjects results
     let judged = judged subjects cells
@@ -93,6 +111,10 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
     let total = results |> List.sumBy (fun r -> int64 r.Cases)
     let path = Path.Combine(folder, "conformance.json")
     Json.save path (Json.conformance options chosen judged profiles seconds)
+
+    Json.saveAs (Path.Combine(folder, "conformance.md")) (fun stream ->
+        stream.Write(Encoding.UTF8.GetBytes(Markdown.conformance options judged profiles seconds)))
+
     File.Delete unfinished
 
     if not quiet then

@@ -128,6 +128,7 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
     | SubjectFault(fault, call) -> Faulted(fault, call)
     | Inapplicable reason -> NotApplicable reason
     | Declined -> Unsupported "the subject declined"
+    | ForeignFault _ as error -> Faulted(Fault.ofException error, Call.none case.Problem)
 
 /// The problems that a law will pose for a case, without computing anything.
 let plan subject equations case =

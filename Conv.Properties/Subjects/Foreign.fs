@@ -254,7 +254,10 @@ type Worker(start: ProcessStartInfo, limits: Limits) =
                 work ()
             with
             | :? IOException
-            | :? ObjectDisposedException -> raise (ForeignFault(w.Diagnosis()))
+            | :? ObjectDisposedException ->
+                // What is waited for now is its end.
+                Volatile.Write(&deadline, 0L)
+                raise (ForeignFault(w.Diagnosis()))
         finally
             Volatile.Write(&deadline, 0L)
 

@@ -148,7 +148,7 @@ let ``a subject that supports nothing exits with 4`` () =
 
     let report = folder ()
     let options = { Run.defaults with Cases = 15 }
-    Assert.Equal(4, Verify.laws options All.laws [ nothing ] report true)
+    Assert.Equal(4, Verify.laws options All.laws [ nothing ] [] report true)
     Directory.Delete(report, true)
 
 [<Fact>]
