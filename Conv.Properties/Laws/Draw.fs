@@ -199,7 +199,8 @@ module Draw =
 
         let rec attempt left =
             gen {
-                let! drawn = geometry (if attempts - left < hintedAttempts then profile.Traits else Traits.Default)
+                let! anywhere = geometry (if attempts - left < hintedAttempts then profile.Traits else Traits.Default)
+                let drawn = profile.Nearest anywhere
                 let! args = Gen.choose (0, 999_999) |> Gen.listOfLength 3
 
                 // Every other time, what the subject does not take is simplified until it does.

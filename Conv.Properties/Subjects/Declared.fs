@@ -81,12 +81,38 @@ let private sizes name (value: string) =
             | _ -> bad $"{name}={value}, where sizes like 3x3 are due"
     |]
 
-/// Whether the pads are those of SAME padding.
-let private isSame side (s: ConvShape) =
+/// The same problem with other pads, where they fit.
+let private padded (s: ConvShape) (top, bottom) (left, right) =
+    try
+        Some(ConvShape(
+            s.Batch,
+            s.InChannels,
+            s.InHeight,
+            s.InWidth,
+            s.OutChannels,
+            s.KernelHeight,
+            s.KernelWidth,
+            s.StrideHeight,
+            s.StrideWidth,
+            top,
+            left,
+            bottom,
+            right,
+            s.DilationHeight,
+            s.DilationWidth,
+            s.Groups
+        ))
+    with :? ArgumentException ->
+        None
+
+/// The same problem with SAME padding.
+let private same side (s: ConvShape) =
     let pads size taps stride dilation = ConvShape.SamePads(size, taps, stride, dilation, side).ToTuple()
 
-    pads s.InHeight s.KernelHeight s.StrideHeight s.DilationHeight = (s.PadTop, s.PadBottom)
-    && pads s.InWidth s.KernelWidth s.StrideWidth s.DilationWidth = (s.PadLeft, s.PadRight)
+    padded
+        s
+        (pads s.InHeight s.KernelHeight s.StrideHeight s.DilationHeight)
+        (pads s.InWidth s.KernelWidth s.StrideWidth s.DilationWidth)
 
 /// Reads a profile; fields that `others` names are somebody else's. Raises `CannotOpen` with what is wrong.
 let parse (others: string list) (text: string) : Declared =
@@ -124,6 +150,16 @@ let parse (others: string list) (text: string) : Declared =
     let kernels, strides, dilations = few "kernels", few "strides", few "dilations"
     let among (allowed: struct (int * int)[]) height width = allowed.Length = 0 || allowed.Contains(struct (height, width))
 
+    let withPads: ConvShape -> ConvShape option =
+        match named "pads" with
+        | Some "none" -> fun s -> padded s (0, 0) (0, 0)
+        | Some "symmetric" -> fun s -> padded s (s.PadTop, s.PadTop) (s.PadLeft, s.PadLeft)
+        | Some "same-upper" -> same SamePadding.Upper
+        | Some "same-lower" -> same SamePadding.Lower
+        | None
+        | Some "any" -> Some
+        | Some other -> bad $"pads={other}"
+
     let limits =
         [
             fun (s: ConvShape) ->
@@ -138,14 +174,8 @@ let parse (others: string list) (text: string) : Declared =
             | Some "any" -> ()
             | Some other -> bad $"groups={other}"
 
-            match named "pads" with
-            | Some "none" -> fun s -> s.PadTop + s.PadLeft + s.PadBottom + s.PadRight = 0
-            | Some "same-upper" -> isSame SamePadding.Upper
-            | Some "same-lower" -> isSame SamePadding.Lower
-            | Some "symmetric" -> fun s -> s.PadTop = s.PadBottom && s.PadLeft = s.PadRight
-            | None
-            | Some "any" -> ()
-            | Some other -> bad $"pads={other}"
+            // A kind of pads takes what it makes of a problem.
+            fun s -> withPads s = Some s
         ]
 
     let all =
@@ -176,6 +206,7 @@ let parse (others: string list) (text: string) : Declared =
                 Supports = fun s -> limits |> List.forall (fun holds -> holds s)
                 ArithmeticOf = fun _ -> declared
                 Traits = traits
+                Nearest = fun s -> withPads s |> Option.defaultValue s
             }
         Claims = all || limited
     }

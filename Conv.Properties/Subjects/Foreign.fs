@@ -33,8 +33,8 @@ type Trouble =
 /// Raised by a subject in a process of its own in place of an answer.
 exception ForeignFault of Trouble * text: string
 
-/// Raised where a valid problem is one that the subject, which never declared to, does not take.
-exception Declined
+/// Raised where a valid problem is not taken: one of an operation that is offered for other problems, or of one that is not there at all.
+exception Declined of isOffered: bool
 
 /// Raised where a subject cannot be used at all: one sentence that says why, and how to mend it.
 exception CannotOpen of string

@@ -309,7 +309,10 @@ let serve (path: string) (subject: unit -> string * Subject) =
                 try
                     call ()
                 with
-                | Declined -> fun () -> w.Write Answer.Declined
+                | Declined isOffered ->
+                    fun () ->
+                        w.Write Answer.Declined
+                        w.Write isOffered
                 | ForeignFault(trouble, text) -> troubled trouble text
                 | error -> troubled Trouble.Failed $"{error.GetType().Name}: {error.Message}"
 
@@ -432,10 +435,12 @@ let openSubject (limits: Limits) (spec: string) : Subject =
                     | Answer.Done -> ValueSome(read r)
                     | Answer.Gone -> ValueNone
                     | Answer.Declined ->
-                        if declared.Claims then
+                        let isOffered = r.ReadBoolean()
+
+                        if isOffered && declared.Claims then
                             raise (ForeignFault(Trouble.Refused, "it refuses a problem that it declares to take"))
                         else
-                            raise Declined
+                            raise (Declined isOffered)
                     | Answer.Troubled ->
                         let trouble = Wire.readTrouble r
                         raise (ForeignFault(trouble, r.ReadString()))

@@ -104,7 +104,7 @@ let private withProblem (s: ConvShape) outHeight outWidth (call: nativeint -> 'a
 let private settle code =
     match code with
     | 0 -> ()
-    | 1 -> raise Declined
+    | 1 -> raise (Declined true)
     | 2 -> raise (ForeignFault(Trouble.Refused, "it says that a valid problem is none (CONV_INVALID)"))
     | other -> raise (ForeignFault(Trouble.Garbled, $"it returned {other}; CONV_OK is 0, CONV_UNSUPPORTED 1 and CONV_INVALID 2"))
 
@@ -212,7 +212,7 @@ let openLibrary (name: string) (path: string) : string * Subject =
         | Operation.Transposed when transposed.IsSome ->
             with' (fun p -> transposed.Value.Invoke(p, x, k, b, y))
             0L
-        | _ -> raise Declined
+        | _ -> raise (Declined false)
 
     /// As `call`; where weights can be prepared, the forward pass is prepared and run.
     let callPrepared operation (s: ConvShape) (laid: Contract.Laid) =

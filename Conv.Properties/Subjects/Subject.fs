@@ -45,6 +45,8 @@ type Profile =
         /// The shapes on which the output may be written over the input.
         TakesInPlace: ConvShape -> bool
         Capabilities: Set<Capability>
+        /// Where to look for problems that it supports: one like the given one, with pads of the only kind that it takes.
+        Nearest: ConvShape -> ConvShape
     }
 
     /// Any order, every shape, nothing promised.
@@ -55,6 +57,7 @@ type Profile =
             Traits = Traits.Default
             TakesInPlace = fun _ -> false
             Capabilities = Set.empty
+            Nearest = id
         }
 
     /// How an operation is summed. A bilinear algorithm is one of the forward pass; there is no lemma for its adjoints.

@@ -77,4 +77,4 @@ def forward(p, x, k, b):
 
 
 major, minor = map(int, cv2.__version__.split(".")[:2])
-peer.serve(f"arithmetic={'opaque' if (major, minor) >= (4, 7) else 'any-order'} fma=yes", {"forward": forward})
+peer.serve(f"arithmetic={'opaque' if (major, minor) >= (4, 7) else 'any-order'} fma=yes" + (" pads=same-upper" if same else ""), {"forward": forward})

@@ -84,4 +84,5 @@ ops = {"forward": forward, "backward-input": backward_input, "backward-weight": 
 if not same:
     ops["transposed"] = transposed
 nnpack = getattr(torch, "_nnpack_available", lambda: False)()
-peer.serve(f"arithmetic={'opaque' if nnpack else 'any-order'} fma=yes", {name: refusing_empty(op) for name, op in ops.items()})
+peer.serve(f"arithmetic={'opaque' if nnpack else 'any-order'} fma=yes" + (" pads=same-upper strides=1x1" if same else ""),
+           {name: refusing_empty(op) for name, op in ops.items()})

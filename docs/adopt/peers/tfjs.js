@@ -135,7 +135,7 @@ function permute(a, shape, order) {
   };
   const documented = /[Ee]ither strides or dilations must be 1|[Dd]ilation rates greater than 1 are not (yet )?supported|not registered for backend/;
 
-  write(Buffer.from(`conv=1 ops=${Object.keys(ops)} arithmetic=any-order fma=yes\n`));
+  write(Buffer.from(`conv=1 ops=${Object.keys(ops)} arithmetic=any-order fma=yes${same ? ' pads=same-upper' : ''}\n`));
   for (let line; (line = readLine()) !== null;) {
     const p = {};
     for (const word of line.trim().split(/\s+/)) {

@@ -15,7 +15,11 @@
 #include <xnnpack.h>
 
 CONV_EXPORT int32_t conv_subject_abi_version(void) { return 1; }
+#ifdef SAME
+CONV_EXPORT const char *conv_subject_profile(void) { return "arithmetic=any-order fma=yes flushes=yes pads=same-upper"; }
+#else
 CONV_EXPORT const char *conv_subject_profile(void) { return "arithmetic=any-order fma=yes flushes=yes"; }
+#endif
 
 /* Numbers of a tensor and what the library may read past its end. */
 static size_t padded(int64_t numbers) { return (size_t)numbers * sizeof(float) + XNN_EXTRA_BYTES; }
