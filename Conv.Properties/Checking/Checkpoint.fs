@@ -16,13 +16,11 @@ type Heading =
         Subjects: string list
     }
 
-type private Unfinished =
-    {
-        Heading: Heading
-        Sessions: Run.State list
-    }
+/// What the file holds.
+type Unfinished = { Heading: Heading; Sessions: Run.State list }
 
-let private settings = JsonSerializerOptions(NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)
+let private settings =
+    JsonSerializerOptions(NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)
 
 /// The file in the folder of a report.
 let pathIn (folder: string) = Path.Combine(folder, "conformance.partial.json")

@@ -139,19 +139,37 @@ let firsts turns (options: Run.Options) seeds laws (pieces: Piece list) (progres
             piece, found
     ]
 
-let private smallestOf (row: Row) : (Law * Run.Failure) option =
-    Row.killers row
-    |> List.truncate 3
-    |> List.choose (fun cell -> cell.Failure |> Option.map (fun failure -> cell.Law, failure.Value))
-    |> List.sortBy (fun (_, failure) -> Shrink.measure failure.Shrunk)
-    |> List.tryHead
+/// A counterexample, and whether it fails alone: in a process that has judged nothing before.
+[<NoEquality; NoComparison>]
+type Counterexample = { Law: Law; Failure: Run.Failure; Alone: bool }
 
-/// The smallest counterexample of each piece among those of its first killers: shrinking them all takes longer than finding them.
-let smallest threads (rows: Row list) (progress: Row -> unit) : (Law * Run.Failure) option list =
+let private smallestOf isAlone (row: Row) : Counterexample option =
+    let failures =
+        Row.killers row
+        |> List.truncate 3
+        |> List.choose (fun cell -> cell.Failure |> Option.map (fun failure -> cell.Law, failure.Value))
+        |> List.sortBy (fun (_, failure) -> Shrink.measure failure.Shrunk)
+
+    // What a subject with a memory was shrunk to may need the calls before it; the case as drawn may not.
+    let candidates =
+        failures
+        @ [ for law, failure in failures -> law, { failure with Shrunk = failure.Drawn } ]
+
+    candidates
+    |> List.tryFind (fun (_, failure) -> isAlone row.Piece.Subject failure.Shrunk)
+    |> Option.map (fun (law, failure) -> { Law = law; Failure = failure; Alone = true })
+    |> Option.orElse (
+        List.tryHead failures
+        |> Option.map (fun (law, failure) -> { Law = law; Failure = failure; Alone = false })
+    )
+
+/// The smallest counterexample of each piece among those of its first killers: shrinking them all takes longer than finding them. `isAlone`
+/// says whether a case fails in a process that has judged nothing before.
+let smallest threads isAlone (rows: Row list) (progress: Row -> unit) : Counterexample option list =
     let gate = obj ()
 
     inParallel threads rows (fun row ->
-        let found = smallestOf row
+        let found = smallestOf isAlone row
         lock gate (fun () -> progress row)
         found)
 

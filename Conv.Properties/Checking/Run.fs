@@ -321,7 +321,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
         for at in 0 .. state.Held.Length - 1 do
             if state.Held[at] = '1' then
-                shapes.Add (Address.case options.Seed law subject.Profile tier at).Problem |> ignore<bool>
+                shapes.Add (Address.case options.Seed law subject.Profile tier at).Problem
+                |> ignore<bool>
 
         match state.Found with
         | None -> ()
@@ -473,7 +474,13 @@ let mostDeaths = 8
 /// Runs the jobs in turns of one case, on the given number of threads: a subject that is broken fails while most laws have judged a few cases.
 /// With `FailFast` the first failure ends the run, and the results are those of the cases judged by then. `news` is told one at a time.
 /// `from`: where an earlier run of the same jobs had come to. `keep` gets how far this one has come, every few seconds and at each failure.
-let allFrom (from: State list) (keep: State list -> unit) (options: Options) (jobs: (Law * Subject * Tier)[]) (news: News -> unit) : Result list =
+let allFrom
+    (from: State list)
+    (keep: State list -> unit)
+    (options: Options)
+    (jobs: (Law * Subject * Tier)[])
+    (news: News -> unit)
+    : Result list =
     let sessions =
         jobs
         |> Array.map (fun (law, subject, tier) -> Session(options, law, subject, tier))

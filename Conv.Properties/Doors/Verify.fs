@@ -61,11 +61,7 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
             Run.allFrom from (Checkpoint.save unfinished heading) options jobs (heard >> (fun (steps, line) -> step steps line)))
 
     // A process that fails to answer the laws fails to answer the probes.
-    let gone =
-        results
-        |> List.filter _.Abandoned.IsSome
-        |> List.map _.Subject.Name
-        |> HashSet
+    let gone = results |> List.filter _.Abandoned.IsSome |> List.map _.Subject.Name |> HashSet
 
     let alive = subjects |> List.filter (fun s -> not (gone.Contains s.Name))
 

@@ -54,6 +54,11 @@ let private baseline (options: Run.Options) seeds (pieces: Piece list) progress 
         Correct = correct.Length
     }
 
+/// Whether a case fails in a process of its own.
+let private failsAlone subject case =
+    let limit = Some(TimeSpan.FromMinutes 2.0)
+    (Child.run [] [] limit ignore [ "replay"; Figure.replay subject case ]).ExitCode = 1
+
 /// Runs it all, prints it, writes it. With a file for the order, the laws take turns by what the matrix says, not as committed. 1 where a
 /// piece survives a seed, or where of all laws on all pieces one kills nothing.
 let run
@@ -112,7 +117,8 @@ let run
             |> List.map (baseline options (min seeds mostBaselineSeeds) pieces (fun law -> step 1 (Some law.Id))))
 
     let smallest =
-        Terminal.withProgress quiet "shrinking" rows.Length (fun step -> Kills.smallest options.Threads rows (fun _ -> step 1 None))
+        Terminal.withProgress quiet "shrinking" rows.Length (fun step ->
+            Kills.smallest options.Threads failsAlone rows (fun _ -> step 1 None))
 
     let findings: MuseumReport.Findings =
         {

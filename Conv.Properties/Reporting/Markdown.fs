@@ -81,7 +81,10 @@ let private subject (judged: Matrix.Judged, probed: Probe.Probed) =
 let conformance (options: Run.Options) (judged: Matrix.Judged list) (profiles: (Subject * Probe.Probed) list) (seconds: float) =
     let tiers = options.Tiers |> List.map _.Name |> String.concat " and "
     let date = DateTime.UtcNow.ToString("yyyy-MM-dd", inv)
-    let cases = judged |> List.sumBy (fun (_, _, cells) -> cells |> List.sumBy (fun c -> c.Results |> List.sumBy _.Cases))
+
+    let cases =
+        judged
+        |> List.sumBy (fun (_, _, cells) -> cells |> List.sumBy (fun c -> c.Results |> List.sumBy _.Cases))
 
     [
         "# Conformance"

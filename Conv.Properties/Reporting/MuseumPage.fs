@@ -55,12 +55,17 @@ let private entry (findings: Findings) (row: Kills.Row, smallest, firsts) =
 
         match smallest with
         | None -> ()
-        | Some(law: Law, failure: Run.Failure) ->
+        | Some(found: Kills.Counterexample) ->
             ""
-            $"Smallest counterexample, of {law.Id}:"
+
+            if found.Alone then
+                $"Smallest counterexample, of {found.Law.Id}:"
+            else
+                $"Fails by what calls before it left behind; no single case that was found shows it alone. In the run, on {found.Law.Id}:"
+
             ""
             "```"
-            $"replay \"{Figure.replay piece.Subject failure.Shrunk}\""
+            $"replay \"{Figure.replay piece.Subject found.Failure.Shrunk}\""
             "```"
 
         ""

@@ -18,7 +18,7 @@ type Findings =
         Seeds: int
         Rows: Kills.Row list
         /// The smallest counterexample of each row.
-        Smallest: (Law * Run.Failure) option list
+        Smallest: Kills.Counterexample option list
         /// First failures by seed, of each row.
         Firsts: Kills.First option list list
         Baselines: Baseline list

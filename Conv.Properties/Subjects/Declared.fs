@@ -84,24 +84,26 @@ let private sizes name (value: string) =
 /// The same problem with other pads, where they fit.
 let private padded (s: ConvShape) (top, bottom) (left, right) =
     try
-        Some(ConvShape(
-            s.Batch,
-            s.InChannels,
-            s.InHeight,
-            s.InWidth,
-            s.OutChannels,
-            s.KernelHeight,
-            s.KernelWidth,
-            s.StrideHeight,
-            s.StrideWidth,
-            top,
-            left,
-            bottom,
-            right,
-            s.DilationHeight,
-            s.DilationWidth,
-            s.Groups
-        ))
+        Some(
+            ConvShape(
+                s.Batch,
+                s.InChannels,
+                s.InHeight,
+                s.InWidth,
+                s.OutChannels,
+                s.KernelHeight,
+                s.KernelWidth,
+                s.StrideHeight,
+                s.StrideWidth,
+                top,
+                left,
+                bottom,
+                right,
+                s.DilationHeight,
+                s.DilationWidth,
+                s.Groups
+            )
+        )
     with :? ArgumentException ->
         None
 
@@ -109,10 +111,7 @@ let private padded (s: ConvShape) (top, bottom) (left, right) =
 let private same side (s: ConvShape) =
     let pads size taps stride dilation = ConvShape.SamePads(size, taps, stride, dilation, side).ToTuple()
 
-    padded
-        s
-        (pads s.InHeight s.KernelHeight s.StrideHeight s.DilationHeight)
-        (pads s.InWidth s.KernelWidth s.StrideWidth s.DilationWidth)
+    padded s (pads s.InHeight s.KernelHeight s.StrideHeight s.DilationHeight) (pads s.InWidth s.KernelWidth s.StrideWidth s.DilationWidth)
 
 /// Reads a profile; fields that `others` names are somebody else's. Raises `CannotOpen` with what is wrong.
 let parse (others: string list) (text: string) : Declared =

@@ -227,7 +227,7 @@ type Worker(start: ProcessStartInfo, limits: Limits) =
         try
             if ended.IsNone && not child.HasExited then
                 if until <> 0L && Stopwatch.GetTimestamp() > until then
-                    stop Trouble.Hung $"it gave no answer within {Limits.seconds limit}"
+                    stop Trouble.Hung $"it gave no answer within {Limits.seconds limit} (--timeout)"
                 elif memory then
                     let used = residentBytes ()
 

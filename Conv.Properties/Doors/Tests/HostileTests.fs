@@ -8,8 +8,7 @@ open Conv.Properties
 open Xunit
 
 module Hostile =
-    let private source name =
-        Path.Combine(DocumentTests.root (), "Conv.Properties", "Doors", "Tests", "Hostile", name)
+    let private source name = Path.Combine(DocumentTests.root (), "Conv.Properties", "Doors", "Tests", "Hostile", name)
 
     let private headers = lazy Path.Combine(DocumentTests.root (), "docs", "adopt")
 
@@ -60,7 +59,9 @@ module Hostile =
             Environment = [ "HOSTILE", fault ]
         }
 
-    let laws = [ "MODEL-EXACT"; "INPUTS-UNTOUCHED"; "STATELESS"; "REPEATABLE"; "SHAPE-COUNT" ] |> List.map (All.tryFind >> Option.get)
+    let laws =
+        [ "MODEL-EXACT"; "INPUTS-UNTOUCHED"; "STATELESS"; "REPEATABLE"; "SHAPE-COUNT" ]
+        |> List.map (All.tryFind >> Option.get)
 
     /// What is said of a subject: what cannot be opened, the first failure that a fresh process confirms, or nothing.
     let report limits name =

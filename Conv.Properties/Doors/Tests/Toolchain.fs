@@ -17,7 +17,8 @@ module Toolchain =
 
     /// Runs a program to its end; what it says when it fails is the failure.
     let run (program: string) (arguments: string list) =
-        let start = ProcessStartInfo(program, arguments, RedirectStandardError = true, RedirectStandardOutput = true)
+        let start =
+            ProcessStartInfo(program, arguments, RedirectStandardError = true, RedirectStandardOutput = true)
 
         use child =
             match Process.Start start with
