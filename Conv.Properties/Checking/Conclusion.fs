@@ -76,6 +76,11 @@ let private cell law subject (results: Run.Result list) =
     let fault = results |> List.tryPick _.KitFault
     let undecided = count _.Undecided
 
+    let unrepeated =
+        results
+        |> Seq.collect _.Discards.Keys
+        |> Seq.tryFind _.StartsWith(Run.unrepeated)
+
     let status =
         if results.IsEmpty then
             Inapplicable "not among its capabilities, or not in the selected tier"
@@ -87,8 +92,8 @@ let private cell law subject (results: Run.Result list) =
             Open $"{count _.LeftGrid} cases left their grid"
         elif results |> List.exists (fun r -> r.Discards.ContainsKey Judge.mismatch) then
             Open Judge.mismatch
-        elif results |> List.exists (fun r -> r.Discards.ContainsKey Run.unrepeated) then
-            Open Run.unrepeated
+        elif unrepeated.IsSome then
+            Open unrepeated.Value
         elif results |> List.exists _.Abandoned.IsSome then
             Open(results |> List.pick _.Abandoned)
         elif held > 0 && law.Fixed then

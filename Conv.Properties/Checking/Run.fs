@@ -95,7 +95,10 @@ let private confirm (law: Law) (subject: Subject) case verdict =
         | _ ->
             match processes.Linger() with
             | Some(trouble, text) -> Faulted(Foreign(trouble, $"a moment after the call, {text}"), Call.none case.Problem)
-            | None -> Undecided unrepeated
+            | None ->
+                match verdict with
+                | Faulted(fault, _) -> Undecided $"{unrepeated}: {Fault.describe fault}"
+                | _ -> Undecided $"{unrepeated}: its numbers were wrong"
     | _ -> verdict
 
 /// Whether a process gave no answer: then each attempt at a smaller case costs another process.

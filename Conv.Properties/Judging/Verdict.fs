@@ -108,6 +108,15 @@ module Fault =
 
             Threw $"{error.GetType().Name}: {error.Message}{where}{hint}"
 
+    /// What a fault was, in words.
+    let describe fault =
+        match fault with
+        | Threw message -> $"the subject failed: {message}"
+        | WrongLength(expected, actual) -> $"the output has {actual} elements, the shape has {expected}"
+        | Misdeclared what
+        | Breach what -> what
+        | Foreign(_, what) -> $"no answer: {what}"
+
 [<NoEquality; NoComparison>]
 type Verdict =
     | Holds of Evidence

@@ -218,15 +218,6 @@ let private drawSides (witness: Witness) =
         | _ -> $"    at [{i0},{i1},{i2},{i3}]: {number left} is not {number right}"
     ]
 
-/// What a fault was, in words.
-let describe fault =
-    match fault with
-    | Threw message -> $"the subject failed: {message}"
-    | WrongLength(expected, actual) -> $"the output has {actual} elements, the shape has {expected}"
-    | Misdeclared what
-    | Breach what -> what
-    | Foreign(_, what) -> $"no answer: {what}"
-
 /// The line that replays a case on a subject.
 let replay (subject: Subject) (case: Case) = $"subject={Case.escape subject.Name} {Case.print case}"
 
@@ -276,7 +267,7 @@ let drawing (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : stri
                 yield! drawSides witness
             | None, [] -> yield! drawSides witness
         | Faulted(fault, call) ->
-            $"  {describe fault}"
+            $"  {Fault.describe fault}"
             $"  {call.Shape}"
         | _ -> "  the shrunk case did not fail when it was judged again: the subject is not deterministic"
     ]

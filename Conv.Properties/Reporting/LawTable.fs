@@ -31,19 +31,21 @@ let markdown (laws: Law list) =
         "*exact* tier both sides are equal, because every partial sum is representable; on the *bounded* tier they differ by at most the sum"
 
     line "of their [proven bounds](bounds.md). A problem that the subject does not support goes to the oracle, if at least one goes to the"
-    line "subject."
+    line "subject. What a law asks for a subject must offer: which door carries what is in [adopt](adopt/README.md#what-reaches-through-which-door)."
 
     for group, title in groups do
         line ""
         line $"## Group {group}: {title}"
         line ""
-        line "| law | clause | strength | kind | tiers | statement | domain | what it detects | source |"
-        line "|---|---|---|---|---|---|---|---|---|"
+        line "| law | clause | strength | kind | tiers | asks for | statement | domain | what it detects | source |"
+        line "|---|---|---|---|---|---|---|---|---|---|"
 
         for law in laws |> List.filter (fun l -> l.Group = group) do
             let tiers = law.Tiers |> List.map _.Name |> String.concat ", "
 
+            let needs = law.Needs |> List.map string |> String.concat ", "
+
             line
-                $"| {law.Id} | {law.Clause} | {Json.strength law} | {Json.kind law} | {tiers} | {cell law.Statement} | {cell law.Domain} | {cell law.Detects} | {cell law.Source} |"
+                $"| {law.Id} | {law.Clause} | {Json.strength law} | {Json.kind law} | {tiers} | {needs} | {cell law.Statement} | {cell law.Domain} | {cell law.Detects} | {cell law.Source} |"
 
     text.ToString()

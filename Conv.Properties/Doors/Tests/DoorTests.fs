@@ -139,7 +139,7 @@ type Examples() =
 type Runtimes() =
     /// The library that the script fetches, as the page shows it.
     let library =
-        lazy (Toolchain.run "bash" [ Adopted.path [ "get-onnxruntime.sh" ]; Path.Combine(Toolchain.folder.Value, "onnxruntime") ]).Trim()
+        lazy (Toolchain.run "bash" [ Adopted.path [ "get-onnxruntime.sh" ]; Path.Combine(DocumentTests.root (), "artifacts", "onnxruntime") ]).Trim()
 
     [<NeedsFact("npm", "bash")>]
     member _.``ONNX Runtime breaks one law, of no input channels``() =

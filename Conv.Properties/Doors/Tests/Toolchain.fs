@@ -30,7 +30,7 @@ module Toolchain =
         child.WaitForExit()
 
         if child.ExitCode <> 0 then
-            failwith $"{program} ended with exit code {child.ExitCode}: {errors}"
+            failwith $"{program} ended with exit code {child.ExitCode}: {errors} {output.Result}"
 
         output.Result
 
