@@ -52,6 +52,9 @@ let private missed (law: Law) (subject: Subject) (results: Run.Result list) =
     if
         law.Fixed
         || law.Kind = KitLaw
+        // Whoever declines what comes says by that, and not before, what it leaves no room for.
+        || (subject.Profile.Declines
+            && results |> List.exists (fun r -> r.AgainstOracle + r.Unsupported > 0))
         || List.sumBy (fun (r: Run.Result) -> r.Held) results < Coverage.decidesFrom
     then
         []

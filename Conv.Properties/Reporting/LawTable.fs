@@ -31,7 +31,9 @@ let markdown (laws: Law list) =
         "*exact* tier both sides are equal, because every partial sum is representable; on the *bounded* tier they differ by at most the sum"
 
     line "of their [proven bounds](bounds.md). A problem that the subject does not support goes to the oracle, if at least one goes to the"
-    line "subject. What a law asks for a subject must offer: which door carries what is in [adopt](adopt/README.md#what-reaches-through-which-door)."
+
+    line
+        "subject. What a law asks for a subject must offer: which door carries what is in [adopt](adopt/README.md#what-reaches-through-which-door)."
 
     for group, title in groups do
         line ""

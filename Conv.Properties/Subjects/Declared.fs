@@ -183,10 +183,6 @@ let parse (others: string list) (text: string) : Declared =
         | None -> false
         | Some other -> bad $"shapes={other}"
 
-    let limited =
-        [ "kernels"; "strides"; "dilations"; "groups"; "pads" ]
-        |> List.exists (named >> Option.isSome)
-
     let traits =
         Traits(
             Deterministic = yes "deterministic",
@@ -205,7 +201,8 @@ let parse (others: string list) (text: string) : Declared =
                 Supports = fun s -> limits |> List.forall (fun holds -> holds s)
                 ArithmeticOf = fun _ -> declared
                 Traits = traits
+                Declines = not all
                 Nearest = fun s -> withPads s |> Option.defaultValue s
             }
-        Claims = all || limited
+        Claims = all
     }

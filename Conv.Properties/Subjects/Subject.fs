@@ -45,6 +45,8 @@ type Profile =
         /// The shapes on which the output may be written over the input.
         TakesInPlace: ConvShape -> bool
         Capabilities: Set<Capability>
+        /// Whether a call may be declined whose shape it supports: what it takes shows only then.
+        Declines: bool
         /// Where to look for problems that it supports: one like the given one, with pads of the only kind that it takes.
         Nearest: ConvShape -> ConvShape
     }
@@ -57,6 +59,7 @@ type Profile =
             Traits = Traits.Default
             TakesInPlace = fun _ -> false
             Capabilities = Set.empty
+            Declines = false
             Nearest = id
         }
 

@@ -42,7 +42,11 @@ module Packed =
                  File.Copy(Path.Combine(root, file), Path.Combine(sources, file))
 
              let kit = Path.Combine(sources, "Conv.Properties")
-             let pack project more = dotnet ([ "pack"; project; "-c"; "Release"; "-o"; feed; $"-p:Version={version}" ] @ more) |> ignore<string>
+
+             let pack project more =
+                 dotnet ([ "pack"; project; "-c"; "Release"; "-o"; feed; $"-p:Version={version}" ] @ more)
+                 |> ignore<string>
+
              pack kit []
              pack (Path.Combine(sources, "Conv.Core")) [ "--no-build" ]
              pack kit [ "-p:ConvTool=true" ]
@@ -85,11 +89,24 @@ type Packages() =
 
         Toolchain.run
             "dotnet"
-            [ "tool"; "install"; "Conv.Tool"; "--version"; Packed.version; "--tool-path"; tools; "--add-source"; Packed.feed.Value ]
+            [
+                "tool"
+                "install"
+                "Conv.Tool"
+                "--version"
+                Packed.version
+                "--tool-path"
+                tools
+                "--add-source"
+                Packed.feed.Value
+            ]
         |> ignore<string>
 
         let conv = Path.Combine(tools, (if OperatingSystem.IsWindows() then "conv.exe" else "conv"))
         let report = Path.Combine(Toolchain.folder.Value, "tool-report")
-        let said = Toolchain.run conv [ "verify"; "loop"; "--laws"; "MODEL-EXACT"; "--cases"; "30"; "--report"; report ]
+
+        let said =
+            Toolchain.run conv [ "verify"; "loop"; "--laws"; "MODEL-EXACT"; "--cases"; "30"; "--report"; report ]
+
         Assert.Contains("loop  conforms", said)
         Assert.True(File.Exists(Path.Combine(report, "conformance.md")))
