@@ -53,6 +53,9 @@ let ``what conforms exits with 0 and reports it`` () =
 [<InlineData("verify", "--tier", "both")>]
 [<InlineData("verify", "--threads", "0")>]
 [<InlineData("verify", "--workload", "lenet")>]
+[<InlineData("verify", "loop", "--timeout", "0")>]
+[<InlineData("verify", "loop", "--memory", "0")>]
+[<InlineData("verify", "loop", "--env", "NAME")>]
 [<InlineData("verify", "--no-such-option")>]
 [<InlineData("replay", "subject=loop law=MODEL-EXACT")>]
 [<InlineData("replay", "nonsense")>]
@@ -64,6 +67,20 @@ let ``what conforms exits with 0 and reports it`` () =
 [<InlineData("museum", "m193*", "--order", "order.tsv")>]
 [<InlineData("frobnicate")>]
 let ``bad usage exits with 2`` ([<ParamArray>] arguments: string[]) = Assert.Equal(2, Cli.run arguments)
+
+[<Fact>]
+let ``there must be a run to go on with`` () = Assert.Equal(2, fst (verify [ "loop"; "--resume" ]))
+
+[<Theory>]
+[<InlineData("verify", "native:nowhere/libnothing.so")>]
+[<InlineData("verify", "exec:no-such-command-anywhere")>]
+[<InlineData("verify", "onnxruntime:nowhere/libonnxruntime.so")>]
+[<InlineData("profile", "native:nowhere/libnothing.so")>]
+[<InlineData("replay",
+             "law=MODEL-EXACT tier=exact n=1 c=1 h=1 w=1 o=1 kh=1 kw=1 fill=explicit values=",
+             "--subject",
+             "native:nowhere/libnothing.so")>]
+let ``a foreign subject that cannot be opened exits with 3`` ([<ParamArray>] arguments: string[]) = Assert.Equal(3, Cli.run arguments)
 
 [<Fact>]
 let ``--fail-fast stops at the first failure, and reports it`` () =
