@@ -46,7 +46,11 @@ let private recorded =
 let private kill options (piece: Piece) =
     let known =
         match recorded.Value.TryGetValue piece.Id with
-        | true, laws -> laws |> List.truncate 4 |> List.choose All.tryFind
+        // A fixed case kills with the first, but takes as long as a thousand others: it is asked where nothing else is known to kill.
+        | true, laws ->
+            match laws |> List.choose All.tryFind |> List.partition _.Fixed with
+            | dear, [] -> dear
+            | _, laws -> List.truncate 4 laws
         | _ -> []
 
     Kills.first [] options known piece.Subject
