@@ -127,7 +127,7 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
     with
     | SubjectFault(fault, call) -> Faulted(fault, call)
     | Inapplicable reason -> NotApplicable reason
-    | Declined _ -> Unsupported "the subject declined"
+    | Declined -> Unsupported "the subject declined"
     | ForeignFault _ as error -> Faulted(Fault.ofException error, Call.none case.Problem)
 
 /// The problems that a law will pose for a case, without computing anything.

@@ -118,7 +118,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
             try
                 Some(run s x k b)
             with
-            | Declined _ -> None
+            | Declined -> None
             | SubjectFault(fault, _) -> raise (SubjectFault(fault, call [||]))
             | error -> raise (SubjectFault(Fault.ofException error, call [||]))
 

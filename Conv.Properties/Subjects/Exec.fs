@@ -233,7 +233,7 @@ let openSubject (limits: Limits) (name: string) (command: string) : Subject =
                         if declared.Claims then
                             trouble Trouble.Refused "it refuses a problem that it declares to take"
                         else
-                            raise (Declined true)
+                            raise Declined
                     | [| "error"; text |] -> trouble Trouble.Failed text
                     | _ -> trouble Trouble.Garbled $"it answered {shown line} where 'ok D0 D1 D2 D3', 'unsupported' or 'error TEXT' was due"
             )
@@ -244,7 +244,7 @@ let openSubject (limits: Limits) (name: string) (command: string) : Subject =
     let call operation s x k b : float32[] =
         match word operation with
         | Some word when operations.Contains word -> connections.Ask(exchange operation word s x k b)
-        | _ -> raise (Declined false)
+        | _ -> raise Declined
 
     let capabilities =
         set

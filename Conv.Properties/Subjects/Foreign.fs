@@ -33,8 +33,8 @@ type Trouble =
 /// Raised by a subject in a process of its own in place of an answer.
 exception ForeignFault of Trouble * text: string
 
-/// Raised where a valid problem is not taken: one of an operation that is offered for other problems, or of one that is not there at all.
-exception Declined of isOffered: bool
+/// Raised where a valid problem is not taken by a subject that never promised to.
+exception Declined
 
 /// Raised where a subject cannot be used at all: one sentence that says why, and how to mend it.
 exception CannotOpen of string
@@ -123,7 +123,6 @@ type Worker(start: ProcessStartInfo, limits: Limits) =
         | :? IOException
         | :? ObjectDisposedException -> ()
 
-    let limits = limits
     // Ticks of the clock at which the call of the moment has taken too long; 0 between calls.
     let mutable deadline = 0L
     let mutable limit = limits.Call

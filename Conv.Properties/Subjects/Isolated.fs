@@ -309,10 +309,7 @@ let serve (path: string) (subject: unit -> string * Subject) =
                 try
                     call ()
                 with
-                | Declined isOffered ->
-                    fun () ->
-                        w.Write Answer.Declined
-                        w.Write isOffered
+                | Declined -> fun () -> w.Write Answer.Declined
                 | ForeignFault(trouble, text) -> troubled trouble text
                 | error -> troubled Trouble.Failed $"{error.GetType().Name}: {error.Message}"
 
@@ -434,13 +431,7 @@ let openSubject (limits: Limits) (spec: string) : Subject =
                     match r.ReadByte() with
                     | Answer.Done -> ValueSome(read r)
                     | Answer.Gone -> ValueNone
-                    | Answer.Declined ->
-                        let isOffered = r.ReadBoolean()
-
-                        if isOffered && declared.Claims then
-                            raise (ForeignFault(Trouble.Refused, "it refuses a problem that it declares to take"))
-                        else
-                            raise (Declined isOffered)
+                    | Answer.Declined -> raise Declined
                     | Answer.Troubled ->
                         let trouble = Wire.readTrouble r
                         raise (ForeignFault(trouble, r.ReadString()))

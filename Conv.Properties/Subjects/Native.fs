@@ -100,11 +100,12 @@ let private withProblem (s: ConvShape) outHeight outWidth (call: nativeint -> 'a
 
     call (NativePtr.toNativeInt p)
 
-/// What a code means; whether a refusal breaks a promise is for the caller to know.
-let private settle code =
+/// What a code means, of a library that has promised to take every problem, or has not.
+let private settled promises code =
     match code with
     | 0 -> ()
-    | 1 -> raise (Declined true)
+    | 1 when promises -> raise (ForeignFault(Trouble.Refused, "it refuses a problem that it declares to take"))
+    | 1 -> raise Declined
     | 2 -> raise (ForeignFault(Trouble.Refused, "it says that a valid problem is none (CONV_INVALID)"))
     | other -> raise (ForeignFault(Trouble.Garbled, $"it returned {other}; CONV_OK is 0, CONV_UNSUPPORTED 1 and CONV_INVALID 2"))
 
@@ -165,6 +166,7 @@ let openLibrary (name: string) (path: string) : string * Subject =
             | text -> text
 
     let declared = Declared.parse [] text
+    let settle = settled declared.Claims
     // Null where there is no bias: its floats have an address all the same.
     let orNull (bias: Zoned) = if bias.Floats.IsEmpty then 0n else bias.Address
 
@@ -212,7 +214,7 @@ let openLibrary (name: string) (path: string) : string * Subject =
         | Operation.Transposed when transposed.IsSome ->
             with' (fun p -> transposed.Value.Invoke(p, x, k, b, y))
             0L
-        | _ -> raise (Declined false)
+        | _ -> raise Declined
 
     /// As `call`; where weights can be prepared, the forward pass is prepared and run.
     let callPrepared operation (s: ConvShape) (laid: Contract.Laid) =

@@ -139,7 +139,7 @@ let private node variant operation (s: ConvShape) bias : Node =
             B = if bias then [ s.InChannels ] else []
             Y = dims (Operation.input s)
         }
-    | _ -> raise (Declined false)
+    | _ -> raise Declined
 
 /// onnx.proto: ModelProto of the IR's version 8 and operator set 13, whose Conv and ConvTranspose are those of version 11.
 let private model (node: Node) (constants: byte[] list) =
@@ -252,7 +252,7 @@ type private Api(table: nativeint) =
             api.ReleaseStatus.Invoke status |> ignore<nativeint>
 
             if refusals.Contains code then
-                raise (Declined true)
+                raise Declined
             else
                 raise (ForeignFault(Trouble.Failed, $"ONNX Runtime, code {code}: {text}"))
 

@@ -12,41 +12,24 @@ module Hostile =
 
     let private headers = lazy Path.Combine(DocumentTests.root (), "docs", "adopt")
 
-    /// hostile.c, built once.
-    let library =
-        lazy
-            (let path = Path.Combine(Toolchain.folder.Value, "libhostile.so")
+    /// hostile.c, built with further flags.
+    let build (name: string) (flags: string list) =
+        let path = Path.Combine(Toolchain.folder.Value, name)
 
-             Toolchain.run
-                 "gcc"
-                 [
-                     "-O1"
-                     "-Wall"
-                     "-Wextra"
-                     "-Werror"
-                     "-shared"
-                     "-fPIC"
-                     "-I"
-                     headers.Value
-                     "-o"
-                     path
-                     source "hostile.c"
-                     "-lpthread"
-                     "-lm"
-                 ]
-             |> ignore<string>
+        Toolchain.run
+            "gcc"
+            ([ "-O1"; "-Wall"; "-Wextra"; "-Werror"; "-shared"; "-fPIC"; "-I"; headers.Value ]
+             @ flags
+             @ [ "-o"; path; source "hostile.c"; "-lpthread"; "-lm" ])
+        |> ignore<string>
 
-             path)
+        path
+
+    /// What it does the environment says.
+    let library = lazy (build "libhostile.so" [])
 
     /// The same source without a symbol to call.
-    let empty =
-        lazy
-            (let path = Path.Combine(Toolchain.folder.Value, "libempty.so")
-
-             Toolchain.run "gcc" [ "-shared"; "-fPIC"; "-DNO_SYMBOL"; "-w"; "-I"; headers.Value; "-o"; path; source "hostile.c" ]
-             |> ignore<string>
-
-             path)
+    let empty = lazy (build "libempty.so" [ "-DNO_SYMBOL"; "-Wno-unused-function" ])
 
     let program fault = $"""exec:python3 "{source "hostile.py"}" {fault}"""
 
@@ -160,6 +143,23 @@ type HostileLibraries() =
         bytes[18] <- (if bytes[18] = 183uy then 62uy else 183uy)
         File.WriteAllBytes(foreign, bytes)
         refused "is built for" foreign
+
+    [<NeedsFact("gcc")>]
+    member _.``A promise binds in this process too``() =
+        let library = Hostile.build "librefuses.so" [ "-DFAULT=\"refuse\"" ]
+        Assert.Equal("refused", Hostile.report { Hostile.limits "" with InProcess = true } ("native:" + library))
+
+    [<NeedsFact("gcc")>]
+    member _.``What a fresh process does not repeat accuses nobody, and is not green``() =
+        let subject = Open.subject (Hostile.limits "tires") ("native:" + Hostile.library.Value)
+        let laws = [ (All.tryFind "MODEL-EXACT").Value ]
+        let options = { Run.defaults with Cases = 60; Threads = 1 }
+        let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+        subject.Foreign |> Option.iter _.Renew()
+
+        match Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results) with
+        | Conclusion.Unsettled [ reason ] -> Assert.Contains(Run.unrepeated, reason)
+        | other -> Assert.Fail $"{other}"
 
 type HostilePrograms() =
     [<NeedsTheory("python3")>]

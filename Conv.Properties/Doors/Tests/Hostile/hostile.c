@@ -1,4 +1,5 @@
-/* Convolutions that the kit must survive. The variable HOSTILE names what one does beside convolving: each is honest but for one act.
+/* Convolutions that the kit must survive. The variable HOSTILE, or FAULT when it is built, names what one does beside convolving: each is
+ * honest but for one act.
  *
  *     cc -O1 -shared -fPIC -I docs/adopt -o libhostile.so hostile.c -lpthread -lm
  */
@@ -18,7 +19,11 @@
 #endif
 
 static int is(const char *fault) {
+#ifdef FAULT
+  const char *named = FAULT;
+#else
   const char *named = getenv("HOSTILE");
+#endif
   return named && strcmp(named, fault) == 0;
 }
 
@@ -128,6 +133,8 @@ int conv2d_forward_f32(const conv2d_problem *p, const float *x, const float *k, 
     if (n < 4096 && !kept[n]) kept[n] = memcpy(malloc(n * 4 + 4), y, n * 4);
     if (n < 4096) memcpy(y, kept[n], n * 4);
   }
+  if (is("tires") && calls > 40)
+    for (int64_t at = 0; at < output_length(p); at++) y[at] = NAN;
   if (is("rounding")) fesetround(FE_UPWARD);
 #if defined(__SSE__)
   if (is("flush")) _mm_setcsr(_mm_getcsr() | 0x8040);
