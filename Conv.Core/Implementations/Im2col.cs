@@ -1,21 +1,31 @@
 namespace Conv;
 
 /// <summary>
-/// The patches of the input gathered into a matrix, then one matrix product for each image and group:
-/// <c>Y[o, p] = b[o] + Σ_q K[o, q]·P[q, p]</c>, q over the n taps (c, u, v), p over the H_o·W_o output positions.
+/// A matrix product for each image and group: <c>Y[o, p] = b[o] + Σ_q K[o, q]·P[q, p]</c>, q over the n taps (c, u, v), p over the
+/// H_o·W_o output positions, P the patch matrix.
 /// </summary>
-/// <remarks>The patch matrix is made a block of columns at a time, so that a workspace of 4 MiB is enough for any image (more
-/// only if the n taps of a single output exceed it). Source: Chellapilla, Puri &amp; Simard 2006.</remarks>
+/// <remarks>The patch matrix never stands in memory: a part of it that the second-level cache holds is gathered when it is needed.
+/// Source: Chellapilla, Puri &amp; Simard 2006.</remarks>
 public sealed partial class Im2col : IConvolution, IFusedConvolution
 {
+    private readonly Simd _simd;
+
+    /// <summary>On the widest vectors that the processor has.</summary>
+    public Im2col()
+        : this(Simd.Best)
+    {
+    }
+
+    internal Im2col(Simd simd) => _simd = simd;
+
     /// <inheritdoc/>
     public string Name => "im2col";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused };
+    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
-    public bool Supports(ConvShape shape) => PatchProduct.Fits(shape);
+    public bool Supports(ConvShape shape) => Patches.Fit(shape) && PixelProduct.Fits(_simd, shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => new AnyOrder();
@@ -25,7 +35,7 @@ public sealed partial class Im2col : IConvolution, IFusedConvolution
     {
         Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
-        return new PatchProduct(shape, kernel, bias, gather: true);
+        return new PixelProduct(_simd, shape, PixelSource.Patches, kernel, bias);
     }
 
     /// <inheritdoc/>
@@ -34,6 +44,6 @@ public sealed partial class Im2col : IConvolution, IFusedConvolution
         Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
         Guard.Numbers(shape, epilogue);
-        return new PatchProduct(shape, kernel, bias, gather: true, new ChannelEpilogue(epilogue));
+        return new PixelProduct(_simd, shape, PixelSource.Patches, kernel, bias, new ChannelEpilogue(epilogue));
     }
 }

@@ -33,7 +33,7 @@ public sealed partial class Im2col : IGradients, ITransposedConvolution
 
         int terms = (int)shape.TermsPerOutput;
         int outPlane = shape.OutHeight * shape.OutWidth;
-        int columnsPerBlock = (int)PatchProduct.ColumnsPerBlock(shape);
+        int columnsPerBlock = (int)Patches.ColumnsPerBlock(shape);
         TensorView dense = TensorView.Dense(shape.InChannels, shape.InHeight, shape.InWidth);
         using Rented patches = new(terms * columnsPerBlock);
         using Rented transposed = new(terms * columnsPerBlock);
@@ -88,7 +88,7 @@ public sealed partial class Im2col : IGradients, ITransposedConvolution
         int terms = (int)shape.TermsPerOutput;
         int outChannels = shape.OutChannelsPerGroup;
         int outPlane = shape.OutHeight * shape.OutWidth;
-        int columnsPerBlock = (int)PatchProduct.ColumnsPerBlock(shape);
+        int columnsPerBlock = (int)Patches.ColumnsPerBlock(shape);
         using Rented patchGradients = new(terms * columnsPerBlock);
         using Rented transposed = new(outChannels * terms);
         for (int g = 0; g < shape.Groups; g++)

@@ -20,8 +20,8 @@ public sealed partial class Im2col : IViewConvolution
 
         int terms = (int)shape.TermsPerOutput;
         int outPlane = shape.OutHeight * shape.OutWidth;
-        int rowsPerBlock = Math.Clamp(PatchProduct.BlockFloats / Math.Max(1, terms), 1, shape.OutChannelsPerGroup);
-        int columnsPerBlock = Math.Clamp(PatchProduct.BlockFloats / Math.Max(terms, rowsPerBlock), 1, outPlane);
+        int rowsPerBlock = Math.Clamp(Patches.BlockFloats / Math.Max(1, terms), 1, shape.OutChannelsPerGroup);
+        int columnsPerBlock = Math.Clamp(Patches.BlockFloats / Math.Max(terms, rowsPerBlock), 1, outPlane);
         using Rented weights = new(rowsPerBlock * terms);
         using Rented patches = new(terms * columnsPerBlock);
         using Rented sums = new(rowsPerBlock * columnsPerBlock);

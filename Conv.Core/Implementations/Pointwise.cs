@@ -8,14 +8,24 @@ namespace Conv;
 /// workspace, padding as zeros. Dilation means nothing to a single tap.</remarks>
 public sealed class Pointwise : IConvolution
 {
+    private readonly Simd _simd;
+
+    /// <summary>On the widest vectors that the processor has.</summary>
+    public Pointwise()
+        : this(Simd.Best)
+    {
+    }
+
+    internal Pointwise(Simd simd) => _simd = simd;
+
     /// <inheritdoc/>
     public string Name => "pointwise";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, KernelSizes = [(1, 1)] };
+    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true, KernelSizes = [(1, 1)] };
 
     /// <inheritdoc/>
-    public bool Supports(ConvShape shape) => shape is { KernelHeight: 1, KernelWidth: 1 } && PatchProduct.Fits(shape);
+    public bool Supports(ConvShape shape) => shape is { KernelHeight: 1, KernelWidth: 1 } && PixelProduct.Fits(_simd, shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => new AnyOrder();
@@ -25,7 +35,7 @@ public sealed class Pointwise : IConvolution
     {
         Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
-        return new PatchProduct(shape, kernel, bias, gather: !OutputsAreInputs(shape));
+        return new PixelProduct(_simd, shape, OutputsAreInputs(shape) ? PixelSource.Image : PixelSource.Patches, kernel, bias);
     }
 
     private static bool OutputsAreInputs(ConvShape shape) => shape is

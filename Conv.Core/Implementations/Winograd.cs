@@ -1,66 +1,99 @@
 namespace Conv;
 
 /// <summary>
-/// Winograd's minimal filtering F(m×m, 3×3): <c>Y = Aᵀ·[Σ_c (G·g_c·Gᵀ) ⊙ (Bᵀ·d_c·B)]·A + b</c> for each tile of m×m outputs, from
-/// the (m+2)×(m+2) inputs that it sees; tiles start at output (0, 0), and what sticks out at the far edges is cropped.
+/// Winograd's minimal filtering F(m×m, r×r): <c>Y = Aᵀ·[Σ_c (G·g_c·Gᵀ) ⊙ (Bᵀ·d_c·B)]·A + b</c> for each tile of m×m outputs, from
+/// the (m+r−1)×(m+r−1) inputs that it sees; tiles start at output (0, 0), and what sticks out at the far edges is cropped.
 /// </summary>
 /// <remarks>
-/// <para>The sums over channels are one matrix product for each of the (m+2)² transformed positions.</para>
-/// <para>|Ŷ − Y| ≤ γ_K × (the same program on absolute values): docs/bounds.md, lemma 4. The kernel's transform is not fused, so that
-/// F(4×4, 3×3) is exact on kernels of multiples of 9.</para>
-/// <para>Source: Lavin &amp; Gray, <i>Fast Algorithms for Convolutional Neural Networks</i>, arXiv 1509.09308.</para>
+/// <para>The sums over channels are one matrix product for each of the (m+r−1)² transformed positions.</para>
+/// <para>|Ŷ − Y| ≤ γ_K × (the same program on absolute values): docs/bounds.md, lemma 4. On integer points the kernel's transform is not
+/// fused, so that F(4×4, 3×3) is exact on kernels of multiples of 9; elsewhere it is carried out in float64 and rounded once.</para>
+/// <para>Source: Lavin &amp; Gray, <i>Fast Algorithms for Convolutional Neural Networks</i>, arXiv 1509.09308; for points of small error,
+/// Barabasz, Anderson, Soodhalter &amp; Gregg, arXiv 1803.10986.</para>
 /// </remarks>
 public sealed class Winograd : IConvolution
 {
-    private const int Taps = 3;
-    private const int WorkspaceFloats = 1 << 21;
-
+    private readonly Simd _simd;
     private readonly Bilinear _arithmetic;
-    private readonly SparseTransform _outputTransform;
-    private readonly SparseTransform _inputTransform;
-    private readonly SparseTransform _kernelTransform;
+    private readonly WinogradTile _tile;
+    private readonly SparseTransform<float>? _plainTransform;
+    private readonly SparseTransform<double>? _wideTransform;
 
-    /// <summary>F(2×2, 3×3) on the points 0, 1, −1, ∞, or F(4×4, 3×3) on 0, ±1, ±2, ∞.</summary>
-    /// <param name="tile">m, rows and columns of a tile of outputs: 2 or 4.</param>
+    /// <summary>F(m×m, 3×3) on the points 0, 1, −1, ∞ for m = 2, on 0, ±1, ±2, ∞ for m = 4, both with an exact tier, or on
+    /// 0, ±1/2, ±1, ±2, ∞ for m = 6.</summary>
+    /// <param name="tile">m, rows and columns of a tile of outputs: 2, 4 or 6.</param>
     /// <exception cref="ArgumentOutOfRangeException">The tile is another.</exception>
     public Winograd(int tile)
-    {
-        if (tile is not (2 or 4))
+        : this(Simd.Best, $"winograd-f{tile}x3", tile, 3, tile switch
         {
-            throw new ArgumentOutOfRangeException(nameof(tile), tile, $"tile is {tile}, it must be 2 or 4.");
+            2 => [1],
+            4 => [1, 2],
+            6 => EightPoints,
+            _ => throw new ArgumentOutOfRangeException(nameof(tile), tile, $"tile is {tile}, it must be 2, 4 or 6."),
+        })
+    {
+    }
+
+    internal Winograd(Simd simd, string name, int outputs, int taps, Rational[] pairs)
+    {
+        _simd = simd;
+        Name = name;
+        Rational[] points = [Rational.Zero, .. pairs.SelectMany(pair => new[] { pair, Rational.Zero - pair })];
+        bool integers = pairs.All(pair => pair.Denominator == 1);
+        _arithmetic = WinogradTransform.FromPoints(outputs, taps, points) with { RoundsKernelProducts = integers };
+        if (integers)
+        {
+            _plainTransform = new SparseTransform<float>(_arithmetic.KernelTransform);
+        }
+        else
+        {
+            _wideTransform = new SparseTransform<double>(_arithmetic.KernelTransform);
         }
 
-        Rational[] points = [0, 1, -1, 2, -2];
-        _arithmetic = WinogradTransform.FromPoints(tile, Taps, points[..(tile + 1)]) with { RoundsKernelProducts = true };
-        _outputTransform = new SparseTransform(_arithmetic.OutputTransform);
-        _inputTransform = new SparseTransform(_arithmetic.InputTransform);
-        _kernelTransform = new SparseTransform(_arithmetic.KernelTransform);
-        Name = $"winograd-f{tile}x{Taps}";
+        Amplification = AmplificationOf(_arithmetic, taps);
+        float[] constants = WinogradPasses.Constants([.. pairs.Select(pair => (double)pair.Numerator / (double)pair.Denominator)]);
+        AlignedFloats aligned = new(constants.Length);
+        constants.CopyTo(aligned.Span);
+        _tile = new WinogradTile(outputs, taps, pairs.Length, aligned);
+        Traits = new Traits
+        {
+            Deterministic = true,
+            FusedMultiplyAdd = MultiplyAdd.IsFused,
+            Threaded = true,
+            KernelSizes = [(taps, taps)],
+            Strides = [(1, 1)],
+            Dilations = [(1, 1)],
+        };
     }
+
+    /// <summary>F(4×4, 3×3) on 0, ±5/8, ±3/2, ∞: a quarter of the error of the integer points, at the same speed; no exact tier.</summary>
+    public static Winograd AccurateF4x3 { get; } = new(Simd.Best, "winograd-f4x3-accurate", 4, 3, AccuratePairs);
+
+    /// <summary>F(4×4, 5×5) on 0, ±1/2, ±1, ±2, ∞.</summary>
+    public static Winograd F4x5 { get; } = new(Simd.Best, "winograd-f4x5", 4, 5, EightPoints);
 
     /// <inheritdoc/>
     public string Name { get; }
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new()
-    {
-        Deterministic = true,
-        FusedMultiplyAdd = MultiplyAdd.IsFused,
-        KernelSizes = [(Taps, Taps)],
-        Strides = [(1, 1)],
-        Dilations = [(1, 1)],
-    };
+    public Traits Traits { get; }
 
-    // Outputs of a tile, and inputs that it sees, in one dimension.
-    private int TileOutputs => _outputTransform.Rows;
+    /// <summary>The pairs of points of the accurate F(4, 3).</summary>
+    internal static Rational[] AccuratePairs => [new(5, 8), new(3, 2)];
 
-    private int TileInputs => _inputTransform.Rows;
+    /// <summary>The pairs of points of F(6, 3) and F(4, 5): among all triples of eighths up to 5/2, those with the least error on random
+    /// numbers.</summary>
+    internal static Rational[] EightPoints => [new(1, 2), 1, 2];
+
+    /// <summary>The largest row sum of the absolute program in two dimensions, <c>(Σ_t |Aᵀ|·(|G|·1)·(|Bᵀ|·1))²</c>, over the r² of the
+    /// definition.</summary>
+    public double Amplification { get; }
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) =>
-        shape is { KernelHeight: Taps, KernelWidth: Taps, StrideHeight: 1, StrideWidth: 1, DilationHeight: 1, DilationWidth: 1 }
-        && FloatsPerTile(shape) <= Array.MaxLength / sizeof(float)
-        && shape.KernelLength / (Taps * Taps) <= Array.MaxLength / (TileInputs * TileInputs);
+        shape is { StrideHeight: 1, StrideWidth: 1, DilationHeight: 1, DilationWidth: 1 }
+        && shape.KernelHeight == _tile.Taps && shape.KernelWidth == _tile.Taps
+        && Fits(shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => _arithmetic;
@@ -70,159 +103,66 @@ public sealed class Winograd : IConvolution
     {
         Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
-        return new Weights(this, shape, TransformKernel(shape, kernel), bias.ToArray());
+        WinogradBlocks blocks = new(_simd, shape, _tile.Outputs, _tile.Taps);
+        return new WinogradProduct(_simd, shape, _tile, blocks, TransformKernel(shape, kernel, blocks), bias);
     }
 
-    // G×(m+2)²×(O/G)×(C/G): for each group and transformed position, the left factor of its matrix product.
-    private float[] TransformKernel(ConvShape shape, ReadOnlySpan<float> kernel)
+    /// <summary>Multiply-adds, whole tiles and panels, and what transforms and weights cost in multiply-adds.</summary>
+    internal double Cost(ConvShape shape, double transform, double weight)
     {
-        int positions = TileInputs * TileInputs;
+        double tiles = (double)shape.Batch * (((shape.OutHeight - 1) / _tile.Outputs) + 1) * (((shape.OutWidth - 1) / _tile.Outputs) + 1);
+        double positions = _tile.Size * _tile.Size, c = shape.InChannels, o = shape.OutChannels;
+        double products = o * c / shape.Groups;
+        return positions * ((tiles * products) + (tiles * (c + o) * transform) + (products * weight));
+    }
+
+    private static double AmplificationOf(Bilinear arithmetic, int taps)
+    {
+        double[] inputs = [.. RowSums(arithmetic.InputTransform)], kernels = [.. RowSums(arithmetic.KernelTransform)];
+        RationalMatrix a = arithmetic.OutputTransform;
+        double largest = Enumerable.Range(0, a.Rows).Max(row =>
+            Enumerable.Range(0, a.Columns).Sum(column => Magnitude(a[row, column]) * inputs[column] * kernels[column]));
+        return largest * largest / (taps * taps);
+    }
+
+    private static IEnumerable<double> RowSums(RationalMatrix matrix) =>
+        Enumerable.Range(0, matrix.Rows).Select(row => Enumerable.Range(0, matrix.Columns).Sum(column => Magnitude(matrix[row, column])));
+
+    private static double Magnitude(Rational value) => Math.Abs((double)value.Numerator / (double)value.Denominator);
+
+    // The transformed kernels in one array, and one row of tiles of all channels in a workspace.
+    private bool Fits(ConvShape shape)
+    {
+        long positions = _tile.Size * _tile.Size, most = Array.MaxLength / sizeof(float);
+        long panels = ((shape.OutChannelsPerGroup - 1L) / _simd.Panel) + 1;
+        return shape.InChannelsPerGroup <= most / positions / 64
+            && shape.Groups * panels * positions <= most / _simd.Panel / Math.Max(1, shape.InChannelsPerGroup);
+    }
+
+    private AlignedFloats TransformKernel(ConvShape shape, ReadOnlySpan<float> kernel, WinogradBlocks blocks)
+    {
+        int positions = blocks.Positions, panel = _simd.Panel, taps = _tile.Taps * _tile.Taps;
         int inChannels = shape.InChannelsPerGroup;
-        int outChannels = shape.OutChannelsPerGroup;
-        float[] factors = new float[positions * (kernel.Length / (Taps * Taps))];
+        AlignedFloats factors = new((long)shape.Groups * blocks.Panels * positions * inChannels * panel);
+        Span<float> to = factors.Span;
         Span<float> transformed = stackalloc float[positions];
         for (int o = 0; o < shape.OutChannels; o++)
         {
-            int group = o / outChannels;
+            (int group, int inGroup) = Math.DivRem(o, shape.OutChannelsPerGroup);
+            (int number, int lane) = Math.DivRem(inGroup, panel);
+            number += group * blocks.Panels;
             for (int c = 0; c < inChannels; c++)
             {
-                _kernelTransform.Sandwich(kernel.Slice(((o * inChannels) + c) * Taps * Taps, Taps * Taps), transformed);
+                ReadOnlySpan<float> taken = kernel.Slice(((o * inChannels) + c) * taps, taps);
+                _plainTransform?.Sandwich(taken, transformed);
+                _wideTransform?.Sandwich(taken, transformed);
                 for (int position = 0; position < positions; position++)
                 {
-                    int row = (((group * positions) + position) * outChannels) + (o % outChannels);
-                    factors[(row * inChannels) + c] = transformed[position];
+                    to[(((((number * positions) + position) * inChannels) + c) * panel) + lane] = transformed[position];
                 }
             }
         }
 
         return factors;
-    }
-
-    private long FloatsPerTile(ConvShape shape) =>
-        (long)TileInputs * TileInputs * ((long)shape.InChannelsPerGroup + shape.OutChannelsPerGroup);
-
-    // As many tiles as keep the workspace at 8 MiB, at least one, at most all; none when there is nothing to compute.
-    private long TilesPerBlock(ConvShape shape) => shape.OutputLength == 0
-        ? 0
-        : Math.Clamp(WorkspaceFloats / FloatsPerTile(shape), 1, (long)TilesAlong(shape.OutHeight) * TilesAlong(shape.OutWidth));
-
-    private int TilesAlong(int outputs) => ((outputs - 1) / TileOutputs) + 1;
-
-    private sealed class Weights(Winograd algorithm, ConvShape shape, float[] factors, float[] bias)
-        : Prepared(shape, algorithm.FloatsPerTile(shape) * algorithm.TilesPerBlock(shape))
-    {
-        private readonly int _tilesAcross = algorithm.TilesAlong(shape.OutWidth);
-
-        protected override void Compute(ReadOnlySpan<float> input, Span<float> output, Span<float> workspace)
-        {
-            int positions = algorithm.TileInputs * algorithm.TileInputs;
-            int inChannels = Shape.InChannelsPerGroup;
-            int outChannels = Shape.OutChannelsPerGroup;
-            int inPlane = Shape.InHeight * Shape.InWidth;
-            int outPlane = Shape.OutHeight * Shape.OutWidth;
-            int tiles = algorithm.TilesAlong(Shape.OutHeight) * _tilesAcross;
-            int tilesPerBlock = (int)algorithm.TilesPerBlock(Shape);
-
-            for (int n = 0; n < Shape.Batch; n++)
-            {
-                for (int g = 0; g < Shape.Groups; g++)
-                {
-                    ReadOnlySpan<float> channels = input.Slice(((n * Shape.InChannels) + (g * inChannels)) * inPlane, inChannels * inPlane);
-                    Span<float> result = output.Slice(((n * Shape.OutChannels) + (g * outChannels)) * outPlane, outChannels * outPlane);
-                    for (int first = 0; first < tiles; first += tilesPerBlock)
-                    {
-                        int count = Math.Min(tilesPerBlock, tiles - first);
-                        Span<float> inputs = workspace[..(positions * inChannels * count)];
-                        Span<float> products = workspace.Slice(inputs.Length, positions * outChannels * count);
-                        TransformInput(channels, first, count, inputs);
-                        for (int position = 0; position < positions; position++)
-                        {
-                            Gemm.Multiply(
-                                outChannels, count, inChannels,
-                                factors.AsSpan(((g * positions) + position) * outChannels * inChannels, outChannels * inChannels), inChannels,
-                                inputs.Slice(position * inChannels * count, inChannels * count), count,
-                                [],
-                                products.Slice(position * outChannels * count, outChannels * count), count);
-                        }
-
-                        TransformProducts(products, first, count, bias.Length == 0 ? [] : bias.AsSpan(g * outChannels, outChannels), result);
-                    }
-                }
-            }
-        }
-
-        // inputs: (m+2)²×(C/G)×count, the transformed tiles of each channel.
-        private void TransformInput(ReadOnlySpan<float> channels, int first, int count, Span<float> inputs)
-        {
-            int size = algorithm.TileInputs;
-            Span<float> window = stackalloc float[size * size];
-            Span<float> transformed = stackalloc float[size * size];
-            for (int c = 0; c < Shape.InChannelsPerGroup; c++)
-            {
-                ReadOnlySpan<float> image = channels.Slice(c * Shape.InHeight * Shape.InWidth, Shape.InHeight * Shape.InWidth);
-                for (int tile = 0; tile < count; tile++)
-                {
-                    (int row, int column) = FirstOutput(first + tile);
-                    ReadWindow(image, row - Shape.PadTop, column - Shape.PadLeft, window);
-                    algorithm._inputTransform.Sandwich(window, transformed);
-                    for (int position = 0; position < transformed.Length; position++)
-                    {
-                        inputs[(((position * Shape.InChannelsPerGroup) + c) * count) + tile] = transformed[position];
-                    }
-                }
-            }
-        }
-
-        private void ReadWindow(ReadOnlySpan<float> image, int top, int left, Span<float> window)
-        {
-            int size = algorithm.TileInputs;
-            int from = Math.Clamp(-left, 0, size);
-            int to = Math.Clamp(Shape.InWidth - left, from, size);
-            window.Clear();
-            for (int row = 0; row < size; row++)
-            {
-                int h = top + row;
-                if (h >= 0 && h < Shape.InHeight && from < to)
-                {
-                    image.Slice((h * Shape.InWidth) + left + from, to - from).CopyTo(window[((row * size) + from)..]);
-                }
-            }
-        }
-
-        // products: (m+2)²×(O/G)×count, the channel sums of each tile.
-        private void TransformProducts(ReadOnlySpan<float> products, int first, int count, ReadOnlySpan<float> groupBias, Span<float> result)
-        {
-            int size = algorithm.TileOutputs;
-            int outPlane = Shape.OutHeight * Shape.OutWidth;
-            Span<float> sums = stackalloc float[algorithm.TileInputs * algorithm.TileInputs];
-            Span<float> outputs = stackalloc float[size * size];
-            for (int o = 0; o < Shape.OutChannelsPerGroup; o++)
-            {
-                float offset = groupBias.IsEmpty ? 0 : groupBias[o];
-                Span<float> image = result.Slice(o * outPlane, outPlane);
-                for (int tile = 0; tile < count; tile++)
-                {
-                    for (int position = 0; position < sums.Length; position++)
-                    {
-                        sums[position] = products[(((position * Shape.OutChannelsPerGroup) + o) * count) + tile];
-                    }
-
-                    algorithm._outputTransform.Sandwich(sums, outputs);
-                    (int row, int column) = FirstOutput(first + tile);
-                    int rows = Math.Min(size, Shape.OutHeight - row);
-                    int columns = Math.Min(size, Shape.OutWidth - column);
-                    for (int i = 0; i < rows; i++)
-                    {
-                        for (int j = 0; j < columns; j++)
-                        {
-                            image[((row + i) * Shape.OutWidth) + column + j] = outputs[(i * size) + j] + offset;
-                        }
-                    }
-                }
-            }
-        }
-
-        private (int Row, int Column) FirstOutput(int tile) =>
-            (tile / _tilesAcross * algorithm.TileOutputs, tile % _tilesAcross * algorithm.TileOutputs);
     }
 }

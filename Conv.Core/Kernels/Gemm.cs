@@ -1,17 +1,12 @@
-using System.Numerics;
-using System.Runtime.CompilerServices;
-
 namespace Conv;
 
 /// <summary>The matrix product on float32, rows, columns and depth of any size, zero included.</summary>
 internal static unsafe class Gemm
 {
-    // Depth × PanelColumns floats of B are packed at a time: 16 KiB with vectors of 256 bits, half of a first-level cache.
-    private const int Depth = 256;
+    private const int ColumnsAtOnce = 256;
 
-    private const int TileRows = 4;
-
-    private static int PanelColumns => 2 * Vector<float>.Count;
+    // Below so many multiply-adds, waking another thread costs more than it brings.
+    private const long WorthSharing = 1_000_000;
 
     /// <summary><c>C[i,j] = bias[i] + Σ_k A[i,k]·B[k,j]</c>, the terms added in the order of k by <see cref="MultiplyAdd"/>.</summary>
     /// <param name="rows">Rows of A and C.</param>
@@ -37,141 +32,118 @@ internal static unsafe class Gemm
         Add(rows, columns, depth, a, strideA, b, strideB, c, strideC);
     }
 
-    /// <summary><c>C[i,j] += Σ_k A[i,k]·B[k,j]</c>, the terms added to C in the order of k. Parameters as those of <see cref="Multiply"/>.</summary>
-    [SkipLocalsInit] // Pack writes of the panel what AddPanel reads.
+    /// <summary><c>C[i,j] += Σ_k A[i,k]·B[k,j]</c>, the terms added to C in the order of k. Parameters as those of <see cref="Multiply"/>,
+    /// and how many threads may work on it: the result does not depend on that.</summary>
     public static void Add(
-        int rows, int columns, int depth, ReadOnlySpan<float> a, int strideA, ReadOnlySpan<float> b, int strideB, Span<float> c, int strideC)
+        int rows, int columns, int depth,
+        ReadOnlySpan<float> a, int strideA, ReadOnlySpan<float> b, int strideB, Span<float> c, int strideC, int threads = 1)
     {
-        Span<float> panel = stackalloc float[Depth * PanelColumns];
-        for (int k = 0; k < depth; k += Depth)
+        if (rows == 0 || columns == 0 || depth == 0)
         {
-            int depthHere = Math.Min(Depth, depth - k);
-            for (int column = 0, columnsHere; column < columns; column += columnsHere)
-            {
-                columnsHere = Math.Min(PanelColumns, columns - column);
-                Pack(b[((k * strideB) + column)..], strideB, depthHere, columnsHere, panel);
-                AddPanel(rows, columnsHere, depthHere, a[k..], strideA, panel, c[column..], strideC);
-            }
+            return;
         }
-    }
 
-    // Rows of PanelColumns floats, one after another, filled up with zeros.
-    private static void Pack(ReadOnlySpan<float> b, int strideB, int depth, int columns, Span<float> panel)
-    {
-        for (int k = 0; k < depth; k++)
-        {
-            Span<float> row = panel.Slice(k * PanelColumns, PanelColumns);
-            b.Slice(k * strideB, columns).CopyTo(row);
-            row[columns..].Clear();
-        }
-    }
-
-    private static void AddPanel(
-        int rows, int columns, int depth, ReadOnlySpan<float> a, int strideA, ReadOnlySpan<float> panel, Span<float> c, int strideC)
-    {
-        Span<float> tile = stackalloc float[TileRows * PanelColumns];
-        for (int row = 0; row < rows; row += TileRows)
-        {
-            int rowsHere = Math.Min(TileRows, rows - row);
-            ReadOnlySpan<float> tileA = a[(row * strideA)..];
-            Span<float> tileC = c[(row * strideC)..];
-            if (columns == PanelColumns)
-            {
-                AddTile(rowsHere, depth, tileA, strideA, panel, tileC, strideC);
-            }
-            else
-            {
-                // Whole vectors do not fit between the last columns and the next row: work on a copy.
-                CopyRows(rowsHere, columns, tileC, strideC, tile, PanelColumns);
-                AddTile(rowsHere, depth, tileA, strideA, panel, tile, PanelColumns);
-                CopyRows(rowsHere, columns, tile, PanelColumns, tileC, strideC);
-            }
-        }
-    }
-
-    private static void CopyRows(int rows, int columns, ReadOnlySpan<float> from, int strideFrom, Span<float> to, int strideTo)
-    {
-        for (int row = 0; row < rows; row++)
-        {
-            from.Slice(row * strideFrom, columns).CopyTo(to.Slice(row * strideTo, columns));
-        }
-    }
-
-    private static void AddTile(
-        int rows, int depth, ReadOnlySpan<float> a, int strideA, ReadOnlySpan<float> panel, Span<float> c, int strideC)
-    {
         // The pointers below stay inside these.
         _ = a[((rows - 1) * strideA) + depth - 1];
-        _ = panel[(depth * PanelColumns) - 1];
-        _ = c[((rows - 1) * strideC) + PanelColumns - 1];
+        _ = b[((depth - 1) * strideB) + columns - 1];
+        _ = c[((rows - 1) * strideC) + columns - 1];
 
-        fixed (float* pinnedA = a, pinnedPanel = panel, pinnedC = c)
+        Simd simd = Simd.Best;
+        int depthAtOnce = Math.Min(depth, simd.Depth), columnsAtOnce = Math.Min(ColumnsAtOnce, (columns + simd.Panel - 1) / simd.Panel * simd.Panel);
+        int members = (long)rows * columns * depth < WorthSharing ? 1 : Math.Min(threads, ThreadTeam.Size);
+        // A panel more for each, behind which rows that are filled up may reach.
+        int ownFloats = (depthAtOnce * columnsAtOnce) + simd.Panel;
+        using Rented packed = new(members * ownFloats);
+        fixed (float* pinnedA = a, pinnedB = b, pinnedC = c, own = packed.Span)
         {
-            if (rows == TileRows)
+            Call call = new()
             {
-                AddFourRows(depth, pinnedA, strideA, pinnedPanel, pinnedC, strideC);
-            }
-            else
+                Rows = rows, Columns = columns, Depth = depth, DepthAtOnce = depthAtOnce, ColumnsAtOnce = columnsAtOnce,
+                RowsAtOnce = members == 1 ? rows : Math.Min(rows, 2 * ColumnsAtOnce),
+                A = pinnedA, StrideA = strideA, B = pinnedB, StrideB = strideB, C = pinnedC, StrideC = strideC, Own = own, OwnFloats = ownFloats,
+            };
+            ThreadTeam.Do(new Blocks(simd, call.Parts), 1, members, &call);
+        }
+    }
+
+    private struct Call
+    {
+        public int Rows, Columns, Depth, RowsAtOnce, ColumnsAtOnce, DepthAtOnce, OwnFloats;
+        public nint StrideA, StrideB, StrideC;
+        public float* A, B, C, Own;
+
+        public readonly int RowBlocks => (Rows + RowsAtOnce - 1) / RowsAtOnce;
+
+        public readonly int Parts => RowBlocks * ((Columns + ColumnsAtOnce - 1) / ColumnsAtOnce);
+    }
+
+    // A part is a block of C, all terms of it.
+    private sealed class Blocks(Simd simd, int parts) : IParts
+    {
+        public int PartsOf(int phase) => parts;
+
+        public void Do(int phase, int part, int member, void* call)
+        {
+            Call* of = (Call*)call;
+            (int columnBlock, int rowBlock) = Math.DivRem(part, of->RowBlocks);
+            int row = rowBlock * of->RowsAtOnce, rows = Math.Min(of->RowsAtOnce, of->Rows - row);
+            int column = columnBlock * of->ColumnsAtOnce, columns = Math.Min(of->ColumnsAtOnce, of->Columns - column);
+            float* packed = of->Own + ((nint)member * of->OwnFloats);
+            float* a = of->A + (row * of->StrideA), c = of->C + (row * of->StrideC) + column;
+            int rowsInCache = Math.Max(simd.TileRows, Machine.Level2 / 2 / sizeof(float) / of->DepthAtOnce / simd.TileRows * simd.TileRows);
+            for (int k = 0; k < of->Depth; k += of->DepthAtOnce)
             {
-                for (int row = 0; row < rows; row++)
+                int depth = Math.Min(of->DepthAtOnce, of->Depth - k);
+                for (int j = 0; j < columns; j += simd.Panel)
                 {
-                    AddRow(depth, pinnedA + (row * strideA), pinnedPanel, pinnedC + (row * strideC));
+                    simd.CopyRows(
+                        depth, of->B + (k * of->StrideB) + column + j, of->StrideB, 1,
+                        0, Math.Min(simd.Panel, columns - j), simd.Panel, packed + ((nint)j * depth));
+                }
+
+                for (int i = 0; i < rows; i += rowsInCache)
+                {
+                    int rowsHere = Math.Min(rowsInCache, rows - i);
+                    for (int j = 0; j < columns; j += simd.Panel)
+                    {
+                        AddPanel(
+                            rowsHere, Math.Min(simd.Panel, columns - j), depth, a + (i * of->StrideA) + k, of->StrideA,
+                            packed + ((nint)j * depth), c + (i * of->StrideC) + j, of->StrideC);
+                    }
                 }
             }
         }
-    }
 
-    private static void AddFourRows(int depth, float* a, int strideA, float* panel, float* c, int strideC)
-    {
-        int lanes = Vector<float>.Count;
-        float* a0 = a, a1 = a0 + strideA, a2 = a1 + strideA, a3 = a2 + strideA;
-        float* c0 = c, c1 = c0 + strideC, c2 = c1 + strideC, c3 = c2 + strideC;
-        Vector<float> sum00 = Vector.Load(c0), sum01 = Vector.Load(c0 + lanes);
-        Vector<float> sum10 = Vector.Load(c1), sum11 = Vector.Load(c1 + lanes);
-        Vector<float> sum20 = Vector.Load(c2), sum21 = Vector.Load(c2 + lanes);
-        Vector<float> sum30 = Vector.Load(c3), sum31 = Vector.Load(c3 + lanes);
-
-        for (int k = 0; k < depth; k++)
+        private void AddPanel(int rows, int columns, int depth, float* a, nint strideA, float* panel, float* c, nint strideC)
         {
-            Vector<float> left = Vector.Load(panel), right = Vector.Load(panel + lanes);
-            Vector<float> factor0 = new(a0[k]);
-            sum00 = MultiplyAdd.Of(sum00, factor0, left);
-            sum01 = MultiplyAdd.Of(sum01, factor0, right);
-            Vector<float> factor1 = new(a1[k]);
-            sum10 = MultiplyAdd.Of(sum10, factor1, left);
-            sum11 = MultiplyAdd.Of(sum11, factor1, right);
-            Vector<float> factor2 = new(a2[k]);
-            sum20 = MultiplyAdd.Of(sum20, factor2, left);
-            sum21 = MultiplyAdd.Of(sum21, factor2, right);
-            Vector<float> factor3 = new(a3[k]);
-            sum30 = MultiplyAdd.Of(sum30, factor3, left);
-            sum31 = MultiplyAdd.Of(sum31, factor3, right);
-            panel += 2 * lanes;
+            float* spare = stackalloc float[simd.TileRows * simd.Panel];
+            (int tiles, int height, int taller) = simd.Split(rows);
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                int rowsHere = tile < taller ? height + 1 : height;
+                if (columns == simd.Panel)
+                {
+                    simd.Tile(rowsHere, depth, a, strideA, simd.Sequence, panel, simd.Panel, c, strideC, c, strideC);
+                }
+                else
+                {
+                    // Whole vectors do not fit between the last columns and the next row: work on a copy.
+                    CopyRows(rowsHere, columns, c, strideC, spare, simd.Panel);
+                    simd.Tile(rowsHere, depth, a, strideA, simd.Sequence, panel, simd.Panel, spare, simd.Panel, spare, simd.Panel);
+                    CopyRows(rowsHere, columns, spare, simd.Panel, c, strideC);
+                }
+
+                a += rowsHere * strideA;
+                c += rowsHere * strideC;
+            }
         }
 
-        Vector.Store(sum00, c0);
-        Vector.Store(sum01, c0 + lanes);
-        Vector.Store(sum10, c1);
-        Vector.Store(sum11, c1 + lanes);
-        Vector.Store(sum20, c2);
-        Vector.Store(sum21, c2 + lanes);
-        Vector.Store(sum30, c3);
-        Vector.Store(sum31, c3 + lanes);
-    }
-
-    private static void AddRow(int depth, float* a, float* panel, float* c)
-    {
-        int lanes = Vector<float>.Count;
-        Vector<float> sum0 = Vector.Load(c), sum1 = Vector.Load(c + lanes);
-        for (int k = 0; k < depth; k++)
+        private static void CopyRows(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo)
         {
-            Vector<float> factor = new(a[k]);
-            sum0 = MultiplyAdd.Of(sum0, factor, Vector.Load(panel));
-            sum1 = MultiplyAdd.Of(sum1, factor, Vector.Load(panel + lanes));
-            panel += 2 * lanes;
+            for (int row = 0; row < rows; row++)
+            {
+                new ReadOnlySpan<float>(from + (row * strideFrom), columns).CopyTo(new Span<float>(to + (row * strideTo), columns));
+            }
         }
-
-        Vector.Store(sum0, c);
-        Vector.Store(sum1, c + lanes);
     }
 }

@@ -3,6 +3,18 @@ namespace Conv;
 /// <summary>The patch matrix of im2col, one row for each tap (c, u, v), one column for each output position, and its adjoint.</summary>
 internal static class Patches
 {
+    /// <summary>Elements of a block: 4 MiB.</summary>
+    public const int BlockFloats = 1 << 20;
+
+    /// <summary>Whether the patches of one output position fit into one array.</summary>
+    public static bool Fit(ConvShape shape) => shape.TermsPerOutput <= Array.MaxLength / sizeof(float);
+
+    /// <summary>As many columns of the patch matrix as keep a block at 4 MiB, at least one, at most all; none when there is nothing to
+    /// compute.</summary>
+    public static long ColumnsPerBlock(ConvShape shape) => shape.OutputLength == 0
+        ? 0
+        : Math.Clamp(BlockFloats / Math.Max(1, shape.TermsPerOutput), 1, (long)shape.OutHeight * shape.OutWidth);
+
     /// <summary>
     /// Writes columns of the matrix
     /// <c>P[(c·K_h + u)·K_w + v, i·W_o + j] = x[c, i·s_h + u·d_h − p_t, j·s_w + v·d_w − p_l]</c>, x being zero outside the image.
@@ -26,6 +38,30 @@ internal static class Patches
                     patches = patches[count..];
                 }
             }
+        }
+    }
+
+    /// <summary>Writes some rows of some columns of the same matrix, from a dense image.</summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="image">The C/G channels of one image and group.</param>
+    /// <param name="firstTerm">The first row.</param>
+    /// <param name="terms">How many rows.</param>
+    /// <param name="first">The first column, counted over the H_o·W_o positions.</param>
+    /// <param name="count">How many columns.</param>
+    /// <param name="patches">The rows, one after another.</param>
+    /// <param name="stride">Elements from one row to the next, at least <paramref name="count"/>.</param>
+    public static unsafe void GatherRows(
+        ConvShape shape, float* image, int firstTerm, int terms, int first, int count, float* patches, int stride)
+    {
+        int length = shape.InChannelsPerGroup * shape.InHeight * shape.InWidth;
+        TensorView dense = TensorView.Dense(shape.InChannelsPerGroup, shape.InHeight, shape.InWidth);
+        for (int term = firstTerm; term < firstTerm + terms; term++)
+        {
+            (int c, int tap) = Math.DivRem(term, shape.KernelHeight * shape.KernelWidth);
+            (int u, int v) = Math.DivRem(tap, shape.KernelWidth);
+            TensorView channel = dense with { Offset = dense.At(0, c, 0, 0) };
+            GatherTap(shape, new ReadOnlySpan<float>(image, length), channel, u, v, first, new Span<float>(patches, count));
+            patches += stride;
         }
     }
 

@@ -1,14 +1,18 @@
+using System.Numerics;
+
 namespace Conv;
 
-/// <summary>T·X·Tᵀ in float32 for a small matrix T, whose zeros are skipped.</summary>
+/// <summary>T·X·Tᵀ for a small matrix T, whose zeros are skipped, rounded to float32 at the end.</summary>
+/// <typeparam name="T">The format that it is carried out in.</typeparam>
 /// <remarks>
-/// <para>An entry of T is rounded to float32 once. Each sum runs over its row's entries from left to right, product and sum
+/// <para>An entry of T is rounded once. Each sum runs over its row's entries from left to right, product and sum
 /// rounded apart: fused, the exactness of F(4,3) on multiples of 9 is lost (docs/bounds.md).</para>
 /// <para>A zero that is skipped keeps NaN and infinities where they are: 0·∞ is NaN.</para>
 /// </remarks>
-internal sealed class SparseTransform
+internal sealed class SparseTransform<T>
+    where T : unmanaged, IBinaryFloatingPointIeee754<T>
 {
-    private readonly (int Column, float Value)[][] _rows;
+    private readonly (int Column, T Value)[][] _rows;
 
     /// <summary>Rounds the entries.</summary>
     public SparseTransform(RationalMatrix matrix)
@@ -35,15 +39,15 @@ internal sealed class SparseTransform
     /// <param name="result"><see cref="Rows"/>×<see cref="Rows"/>, row-major.</param>
     public void Sandwich(ReadOnlySpan<float> square, Span<float> result)
     {
-        Span<float> half = stackalloc float[Rows * Columns];
+        Span<T> half = stackalloc T[Rows * Columns];
         for (int i = 0; i < Rows; i++)
         {
             for (int j = 0; j < Columns; j++)
             {
-                float sum = 0;
-                foreach ((int column, float value) in _rows[i])
+                T sum = T.Zero;
+                foreach ((int column, T value) in _rows[i])
                 {
-                    sum += value * square[(column * Columns) + j];
+                    sum += value * T.CreateChecked(square[(column * Columns) + j]);
                 }
 
                 half[(i * Columns) + j] = sum;
@@ -54,17 +58,17 @@ internal sealed class SparseTransform
         {
             for (int j = 0; j < Rows; j++)
             {
-                float sum = 0;
-                foreach ((int column, float value) in _rows[j])
+                T sum = T.Zero;
+                foreach ((int column, T value) in _rows[j])
                 {
                     sum += half[(i * Columns) + column] * value;
                 }
 
-                result[(i * Rows) + j] = sum;
+                result[(i * Rows) + j] = float.CreateChecked(sum);
             }
         }
     }
 
     // Numerator and denominator below 2²⁴ are exact floats, and one division rounds once.
-    private static float Round(Rational value) => (float)value.Numerator / (float)value.Denominator;
+    private static T Round(Rational value) => T.CreateChecked(value.Numerator) / T.CreateChecked(value.Denominator);
 }

@@ -47,7 +47,7 @@ let ``every drawn case is one of its law's, and poses a problem on the subject's
         | Holds evidence ->
             Assert.True(evidence.Elements > 0L)
             Assert.True(calls > 0 || law.Kind = KitLaw || law.Kind = Contractual, Case.print case)
-        | Unsupported _ -> Assert.NotEmpty subject.Profile.Traits.KernelSizes
+        | Unsupported _ -> Assert.True(subject.Profile.Traits.KernelSizes.Count > 0 || name = "depthwise", Case.print case)
         | NotApplicable reason ->
             let known =
                 [
@@ -62,6 +62,7 @@ let ``every drawn case is one of its law's, and poses a problem on the subject's
                     "its partial sums are no sums of products in a floating-point format"
                     "so many terms leave no room for small ones"
                     "no lemma for subnormals under its arithmetic"
+                    "its arithmetic has no exact tier: the bound decides"
                     "its declared formats end below 2^127"
                     "its declared formats end below the scaled numbers"
                     "no order of sums is declared, or no determinism"

@@ -281,7 +281,8 @@ let ``what is denied and works is reported, and what is refused is not`` () =
     let pointwise = find "pointwise"
     let p = Probe.ofSubject pointwise
     Assert.Equal(20, p.Unsupported.Value.Refused)
-    Assert.Empty(Claims.differences pointwise p)
+    // Where all sums of an image fit into one block they are stored after the last input is read; larger images it would spoil.
+    Assert.Equal<_ list>([ Claims.DeniedButSeen "in place on 1×1" ], Claims.differences pointwise p)
 
 [<Fact>]
 let ``differences go both ways`` () =

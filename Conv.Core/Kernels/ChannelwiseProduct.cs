@@ -1,0 +1,183 @@
+namespace Conv;
+
+/// <summary>
+/// <c>y[n,o,i,j] = b[o] + Σ_{u,v} x[n, g(o), i·s_h + u·d_h − p_t, j·s_w + v·d_w − p_l]·k[o,u,v]</c>, one input channel for each group:
+/// output positions in the lanes.
+/// </summary>
+/// <remarks>A part is one output channel of one image. Its input is copied a band of rows at a time, with the padding, columns parted by
+/// their remainder mod s_w, so that neighbours in a row of outputs read neighbours.</remarks>
+internal sealed unsafe class ChannelwiseProduct : PartedConvolution
+{
+    private const int VectorsAtOnce = 8;
+
+    private readonly Simd _simd;
+    private readonly float[] _kernel;
+    private readonly float[] _bias;
+    private readonly int[] _offsets;
+    private readonly Band _band;
+
+    /// <summary>Copies the weights.</summary>
+    public ChannelwiseProduct(Simd simd, ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
+        : this(simd, shape, new Band(simd, shape), kernel, bias)
+    {
+    }
+
+    private ChannelwiseProduct(Simd simd, ConvShape shape, Band band, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
+        : base(shape, 0, band.Floats)
+    {
+        _simd = simd;
+        _band = band;
+        _kernel = kernel.ToArray();
+        _bias = bias.IsEmpty ? new float[shape.OutChannels] : bias.ToArray();
+        _offsets = new int[shape.TermsPerOutput];
+        for (int tap = 0; tap < _offsets.Length; tap++)
+        {
+            (int u, int v) = Math.DivRem(tap, shape.KernelWidth);
+            (int shift, int phase) = Math.DivRem(v * shape.DilationWidth, shape.StrideWidth);
+            _offsets[tap] = (u * shape.DilationHeight * band.RowLength) + (phase * band.PhaseLength) + shift;
+        }
+    }
+
+    /// <summary>Whether a band of one row of outputs fits into a workspace.</summary>
+    public static bool Fits(Simd simd, ConvShape shape) =>
+        shape.OutputLength == 0 || Band.FloatsFor(simd, shape, rows: 1) <= Array.MaxLength / sizeof(float) / ThreadTeam.Size / 2;
+
+    /// <inheritdoc/>
+    protected override int Phases => 1;
+
+    /// <inheritdoc/>
+    public override int PartsOf(int phase) => Shape.Batch * Shape.OutChannels;
+
+    /// <inheritdoc/>
+    protected override void Do(int phase, int part, float* input, float* output, float* shared, float* own)
+    {
+        (int image, int o) = Math.DivRem(part, Shape.OutChannels);
+        int channel = o / Shape.OutChannelsPerGroup;
+        float* from = input + ((((nint)image * Shape.InChannels) + channel) * Shape.InHeight * Shape.InWidth);
+        float* to = output + ((nint)part * Shape.OutHeight * Shape.OutWidth);
+        int height = Shape.OutHeight, width = Shape.OutWidth, lanes = _simd.Lanes, taps = _offsets.Length, vectorsInRow = _band.Vectors;
+        nint rowStep = (nint)Shape.StrideHeight * _band.RowLength;
+        float* spare = own + _band.Length + lanes;
+        fixed (float* kernel = _kernel)
+        {
+            fixed (int* offsets = _offsets)
+            {
+                float* weights = kernel + ((nint)o * taps);
+                for (int first = 0; first < height; first += _band.Rows)
+                {
+                    if (taps > 0)
+                    {
+                        _band.Copy(from, first, own);
+                    }
+
+                    float* x = own;
+                    for (int i = first; i < Math.Min(first + _band.Rows, height); i++, x += rowStep, to += width)
+                    {
+                        // Whole vectors are written. What is too much of a row is where the next ones go; behind the last is another's.
+                        bool fits = (long)(height - i) * width >= vectorsInRow * lanes;
+                        float* row = fits ? to : spare;
+                        for (int vector = 0, vectors; vector < vectorsInRow; vector += vectors)
+                        {
+                            vectors = Math.Min(VectorsAtOnce, vectorsInRow - vector);
+                            _simd.Row(vectors, taps, weights, offsets, _bias[o], x + (vector * lanes), row + (vector * lanes));
+                        }
+
+                        if (!fits)
+                        {
+                            new ReadOnlySpan<float>(spare, width).CopyTo(new Span<float>(to, width));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    // Rows of the input that some rows of outputs see.
+    private sealed class Band
+    {
+        private readonly Simd _simd;
+        private readonly ConvShape _shape;
+        private readonly int _inputRows;
+
+        public Band(Simd simd, ConvShape shape)
+        {
+            _simd = simd;
+            _shape = shape;
+            Vectors = VectorsOf(simd, shape);
+            PhaseLength = (int)PhaseLengthOf(simd, shape);
+            RowLength = shape.StrideWidth * PhaseLength;
+            long room = Machine.Level1 / sizeof(float) * 3 / 4;
+            long rows = shape.OutHeight;
+            while (rows > 1 && RowsSeen(shape, rows) * RowLength > room)
+            {
+                rows = (rows + 1) / 2;
+            }
+
+            Rows = (int)rows;
+            _inputRows = (int)RowsSeen(shape, rows);
+            Length = (long)_inputRows * RowLength;
+            Floats = FloatsFor(simd, shape, rows);
+        }
+
+        public int Rows { get; }
+
+        public int Vectors { get; }
+
+        public int PhaseLength { get; }
+
+        public int RowLength { get; }
+
+        public long Length { get; }
+
+        public long Floats { get; }
+
+        public static long FloatsFor(Simd simd, ConvShape shape, long rows) =>
+            (RowsSeen(shape, rows) * shape.StrideWidth * PhaseLengthOf(simd, shape)) + simd.Lanes + ((long)VectorsOf(simd, shape) * simd.Lanes);
+
+        public void Copy(float* plane, int firstRow, float* band)
+        {
+            // Rows before the image, of it, behind it.
+            int stride = _shape.StrideWidth;
+            long top = ((long)firstRow * _shape.StrideHeight) - _shape.PadTop;
+            int before = (int)Math.Clamp(-top, 0, _inputRows);
+            int inside = (int)Math.Clamp(_shape.InHeight - top - before, 0, _inputRows - before);
+            new Span<float>(band, before * RowLength).Clear();
+            float* from = plane + ((nint)(top + before) * _shape.InWidth);
+            band += before * RowLength;
+            if (stride == 1)
+            {
+                int count = Math.Clamp(RowLength - _shape.PadLeft, 0, _shape.InWidth);
+                _simd.CopyRows(inside, from, _shape.InWidth, 1, Math.Min(_shape.PadLeft, RowLength), count, RowLength, band);
+            }
+            else
+            {
+                for (int row = 0; row < inside; row++)
+                {
+                    for (int phase = 0; phase < stride; phase++)
+                    {
+                        // Place j of a phase is column j·s_w + phase − p_l.
+                        int first = phase - _shape.PadLeft;
+                        int left = first >= 0 ? 0 : Math.Min((-first + stride - 1) / stride, PhaseLength);
+                        int end = first >= _shape.InWidth ? 0 : ((_shape.InWidth - 1 - first) / stride) + 1;
+                        int count = Math.Clamp(end - left, 0, PhaseLength - left);
+                        _simd.CopyRows(
+                            1, from + first + ((nint)left * stride), 0, stride, left, count, PhaseLength, band + (row * RowLength) + (phase * PhaseLength));
+                    }
+
+                    from += _shape.InWidth;
+                }
+            }
+
+            new Span<float>(band + (inside * RowLength), (_inputRows - before - inside) * RowLength).Clear();
+        }
+
+        private static int VectorsOf(Simd simd, ConvShape shape) => ((shape.OutWidth - 1) / simd.Lanes) + 1;
+
+        private static long RowsSeen(ConvShape shape, long rows) =>
+            ((rows - 1) * shape.StrideHeight) + ((shape.KernelHeight - 1L) * shape.DilationHeight) + 1;
+
+        // Whole vectors of outputs, seen through the last tap.
+        private static long PhaseLengthOf(Simd simd, ConvShape shape) =>
+            ((long)VectorsOf(simd, shape) * simd.Lanes) + ((shape.KernelWidth - 1L) * shape.DilationWidth / shape.StrideWidth) + 1;
+    }
+}

@@ -1,0 +1,50 @@
+using System.Runtime.Intrinsics.X86;
+
+namespace Conv;
+
+/// <summary>The first processor's caches in bytes, as the processor itself reports them; usual sizes where it does not.</summary>
+internal static class Machine
+{
+    private const int IntelLeaf = 4;
+    private const int AmdLeaf = unchecked((int)0x8000001D);
+    private const int LargestAmdLeaf = unchecked((int)0x80000000);
+
+    /// <summary>First level, data, of one core.</summary>
+    public static int Level1 { get; } = Cache(1) ?? (32 << 10);
+
+    /// <summary>Second level, of one core.</summary>
+    public static int Level2 { get; } = Cache(2) ?? (512 << 10);
+
+    private static int? Cache(int level)
+    {
+        if (!X86Base.IsSupported)
+        {
+            return null;
+        }
+
+        bool amd = (uint)X86Base.CpuId(LargestAmdLeaf, 0).Eax >= unchecked((uint)AmdLeaf);
+        if (!amd && X86Base.CpuId(0, 0).Eax < IntelLeaf)
+        {
+            return null;
+        }
+
+        for (int index = 0; index < 8; index++)
+        {
+            (int eax, int ebx, int ecx, _) = X86Base.CpuId(amd ? AmdLeaf : IntelLeaf, index);
+            int type = eax & 0x1F;
+            if (type == 0)
+            {
+                break;
+            }
+
+            // Type 2 holds instructions alone.
+            if (((eax >> 5) & 7) == level && type != 2)
+            {
+                int ways = ((ebx >> 22) & 0x3FF) + 1, partitions = ((ebx >> 12) & 0x3FF) + 1, line = (ebx & 0xFFF) + 1;
+                return ways * partitions * line * (ecx + 1);
+            }
+        }
+
+        return null;
+    }
+}

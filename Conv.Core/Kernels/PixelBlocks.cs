@@ -1,0 +1,262 @@
+namespace Conv;
+
+/// <summary>Some output channels of one image and group at a rectangle of output positions.</summary>
+/// <param name="Image">n.</param>
+/// <param name="Group">g.</param>
+/// <param name="FirstPanel">The first panel of output channels, counted in the group.</param>
+/// <param name="Panels">How many.</param>
+/// <param name="Row">The first row of positions.</param>
+/// <param name="Rows">How many.</param>
+/// <param name="Column">The first column of positions.</param>
+/// <param name="Columns">How many.</param>
+internal readonly record struct PixelBlock(int Image, int Group, int FirstPanel, int Panels, int Row, int Rows, int Column, int Columns);
+
+/// <summary>How a <see cref="PixelProduct"/> is cut into blocks, and where a block's pixels stand.</summary>
+/// <remarks>
+/// <para>Positions are a grid: of H_o×W_o where bands of the input are read, one row of H_o·W_o elsewhere.</para>
+/// <para>A band holds, of some channels, each input row that the block's windows see, once, or once for each tap where these are fewer
+/// (a large dilation); columns alike.</para>
+/// </remarks>
+internal sealed unsafe class PixelBlocks
+{
+    private const int PixelsWanted = 128;
+    private const int PartsForEachMember = 4;
+
+    private readonly Simd _simd;
+    private readonly ConvShape _shape;
+    private readonly PixelSource _source;
+    private readonly int _rows;
+    private readonly int _columns;
+    private readonly int _panelsPerBlock;
+    private readonly Axis _vertical;
+    private readonly Axis _horizontal;
+
+    /// <summary>Cuts.</summary>
+    public PixelBlocks(Simd simd, ConvShape shape, PixelSource source)
+    {
+        _simd = simd;
+        _shape = shape;
+        _source = source;
+        bool bands = source == PixelSource.Bands;
+        int taps = shape.KernelHeight * shape.KernelWidth;
+        long terms = shape.TermsPerOutput;
+        Height = bands ? shape.OutHeight : 1;
+        Width = bands ? shape.OutWidth : shape.OutHeight * shape.OutWidth;
+        Panels = Divide(shape.OutChannelsPerGroup, simd.Panel);
+
+        // Whole channels for bands, so that a tap's offset is the same in every block.
+        int unit = bands ? taps : 1;
+        int units = Math.Max(1, (int)(terms / unit));
+        Depth = unit * Even(units, Math.Max(1, simd.Depth / unit));
+        OneDepth = terms <= Depth;
+
+        int perPlane = Machine.Level2 / 4 / sizeof(float);
+        int wanted = Math.Clamp(perPlane / Depth, simd.TileRows, PixelsWanted);
+        _columns = Even(Width, wanted);
+        if (_columns < Width)
+        {
+            _columns = Math.Min(Width, Divide(_columns, simd.TileRows) * simd.TileRows);
+        }
+
+        _rows = Even(Height, Math.Max(1, wanted / _columns));
+        PixelsPerBlock = _rows * _columns;
+        int panels = OneDepth ? Panels : Math.Max(1, perPlane / (PixelsPerBlock * simd.Panel));
+        _panelsPerBlock = Even(Panels, panels);
+        long others = (long)shape.Batch * shape.Groups * Divide(Height, _rows) * Divide(Width, _columns);
+        long blocksWanted = Divide(PartsForEachMember * ThreadTeam.Size, others);
+        if (blocksWanted > Divide(Panels, _panelsPerBlock))
+        {
+            _panelsPerBlock = Even(Panels, Math.Max(1, (int)(Panels / blocksWanted)));
+        }
+
+        Parts = checked((int)(others * Divide(Panels, _panelsPerBlock)));
+        SumFloats = (OneDepth ? 1L : _panelsPerBlock) * PixelsPerBlock * simd.Panel;
+        _vertical = new Axis(_rows, shape.StrideHeight, shape.KernelHeight, shape.DilationHeight, shape.PadTop, shape.InHeight);
+        _horizontal = new Axis(_columns, shape.StrideWidth, shape.KernelWidth, shape.DilationWidth, shape.PadLeft, shape.InWidth);
+        (PixelFloats, RowStep, ColumnStep) = source switch
+        {
+            PixelSource.Image => (0L, 0, 1),
+            PixelSource.Patches => ((long)Depth * PixelsPerBlock, 0, 1),
+            _ => (((long)(Depth / taps) * _vertical.Length * _horizontal.Length) + simd.Lanes, _vertical.Step * _horizontal.Length, _horizontal.Step),
+        };
+    }
+
+    /// <summary>Rows of the grid of positions.</summary>
+    public int Height { get; }
+
+    /// <summary>Columns of the grid of positions.</summary>
+    public int Width { get; }
+
+    /// <summary>Panels of output channels in a group.</summary>
+    public int Panels { get; }
+
+    /// <summary>Terms of a sum that are added at a time.</summary>
+    public int Depth { get; }
+
+    /// <summary>Whether these are all.</summary>
+    public bool OneDepth { get; }
+
+    /// <summary>The most positions of a block.</summary>
+    public int PixelsPerBlock { get; }
+
+    /// <summary>How many blocks there are.</summary>
+    public int Parts { get; }
+
+    /// <summary>Room for a block's sums.</summary>
+    public long SumFloats { get; }
+
+    /// <summary>Room for a block's pixels.</summary>
+    public long PixelFloats { get; }
+
+    /// <summary>From what a tap sees in one row of positions to the next.</summary>
+    public int RowStep { get; }
+
+    /// <summary>From what a tap sees in one column of positions to the next.</summary>
+    public int ColumnStep { get; }
+
+    /// <summary>Where the terms of a depth block stand, from what the first one sees at the block's first position.</summary>
+    public int[] Offsets()
+    {
+        int[] offsets = new int[Depth];
+        int kernelWidth = _shape.KernelWidth, taps = _shape.KernelHeight * kernelWidth;
+        int plane = _shape.InHeight * _shape.InWidth;
+        for (int term = 0; term < offsets.Length; term++)
+        {
+            (int channel, int tap) = Math.DivRem(term, taps);
+            (int u, int v) = Math.DivRem(tap, kernelWidth);
+            offsets[term] = _source switch
+            {
+                PixelSource.Image => term * plane,
+                PixelSource.Patches => term * PixelsPerBlock,
+                _ => (((channel * _vertical.Length) + (u * _vertical.TapStep)) * _horizontal.Length) + (v * _horizontal.TapStep),
+            };
+        }
+
+        return offsets;
+    }
+
+    /// <summary>A block by its number.</summary>
+    public PixelBlock Of(int part)
+    {
+        (part, int panelBlock) = Math.DivRem(part, Divide(Panels, _panelsPerBlock));
+        (part, int columnBlock) = Math.DivRem(part, Divide(Width, _columns));
+        (part, int rowBlock) = Math.DivRem(part, Divide(Height, _rows));
+        (int image, int group) = Math.DivRem(part, _shape.Groups);
+        int panel = panelBlock * _panelsPerBlock, row = rowBlock * _rows, column = columnBlock * _columns;
+        return new PixelBlock(
+            image, group, panel, Math.Min(_panelsPerBlock, Panels - panel),
+            row, Math.Min(_rows, Height - row), column, Math.Min(_columns, Width - column));
+    }
+
+    /// <summary>Brings what some terms see, and says where it begins.</summary>
+    /// <param name="block">The positions.</param>
+    /// <param name="image">The channels of the block's image and group.</param>
+    /// <param name="term">The first term; with bands, the first of a channel.</param>
+    /// <param name="depth">How many.</param>
+    /// <param name="pixels">Room for them.</param>
+    public float* Bring(in PixelBlock block, float* image, int term, int depth, float* pixels)
+    {
+        nint plane = (nint)_shape.InHeight * _shape.InWidth;
+        switch (_source)
+        {
+            case PixelSource.Image:
+                return image + (term * plane) + block.Column;
+            case PixelSource.Patches:
+                Patches.GatherRows(_shape, image, term, depth, block.Column, block.Columns, pixels, PixelsPerBlock);
+                return pixels;
+            default:
+                int taps = _shape.KernelHeight * _shape.KernelWidth;
+                for (int channel = 0; channel < depth / taps; channel++)
+                {
+                    CopyBand(image + (((term / taps) + channel) * plane), block.Row, block.Column, pixels);
+                    pixels += _vertical.Length * _horizontal.Length;
+                }
+
+                return pixels - (depth / taps * _vertical.Length * _horizontal.Length);
+        }
+    }
+
+    private void CopyBand(float* plane, int row, int column, float* band)
+    {
+        int width = _horizontal.Length;
+        int first = _horizontal.Source(column, 0);
+        int left = Math.Clamp(-first, 0, width), count = Math.Clamp(_shape.InWidth - first - left, 0, width - left);
+        for (int at = 0, rows; at < _vertical.Length; at += rows, band += rows * width)
+        {
+            rows = 1;
+            int h = _vertical.Source(row, at);
+            if ((uint)h >= (uint)_shape.InHeight)
+            {
+                new Span<float>(band, width).Clear();
+                continue;
+            }
+
+            float* source = plane + ((nint)h * _shape.InWidth);
+            if (_horizontal.IsRun)
+            {
+                rows = _vertical.IsRun ? Math.Min(_vertical.Length - at, _shape.InHeight - h) : 1;
+                _simd.CopyRows(rows, source + first + left, _shape.InWidth, 1, left, count, width, band);
+                continue;
+            }
+
+            for (int j = 0; j < width; j++)
+            {
+                int w = _horizontal.Source(column, j);
+                band[j] = (uint)w < (uint)_shape.InWidth ? source[w] : 0;
+            }
+        }
+    }
+
+    private static int Divide(int whole, int part) => whole == 0 ? 0 : ((whole - 1) / part) + 1;
+
+    private static long Divide(long whole, long part) => part == 0 ? 1 : ((whole - 1) / part) + 1;
+
+    // Parts as equal as possible, none larger than the most; at least 1.
+    private static int Even(int whole, int most) => Math.Max(1, Divide(whole, Math.Max(1, Divide(whole, most))));
+
+    // One dimension of a band: what the taps see from some positions on.
+    private readonly struct Axis
+    {
+        private readonly int _stride;
+        private readonly int _dilation;
+        private readonly int _pad;
+        private readonly int _positions;
+
+        public Axis(int positions, int stride, int taps, int dilation, int pad, int size)
+        {
+            _stride = stride;
+            _dilation = dilation;
+            _pad = pad;
+            _positions = positions;
+            long reach = ((positions - 1L) * stride) + ((taps - 1L) * dilation) + 1;
+            IsRun = reach <= (long)positions * taps || reach <= size;
+            Length = (int)(IsRun ? reach : (long)positions * taps);
+            Step = IsRun ? stride : 1;
+            TapStep = IsRun ? dilation : positions;
+        }
+
+        /// <summary>Whether every input place from the first seen to the last is there, seen or not.</summary>
+        public bool IsRun { get; }
+
+        /// <summary>Places.</summary>
+        public int Length { get; }
+
+        /// <summary>From what a tap sees at one position to the next.</summary>
+        public int Step { get; }
+
+        /// <summary>From what one tap sees to the next.</summary>
+        public int TapStep { get; }
+
+        /// <summary>The input place of a place in the band, perhaps outside of the image.</summary>
+        public int Source(int firstPosition, int at)
+        {
+            if (IsRun)
+            {
+                return (firstPosition * _stride) - _pad + at;
+            }
+
+            (int tap, int position) = Math.DivRem(at, _positions);
+            return ((firstPosition + position) * _stride) + (tap * _dilation) - _pad;
+        }
+    }
+}

@@ -1,0 +1,163 @@
+namespace Conv;
+
+/// <summary>Where a <see cref="PixelProduct"/> reads what the taps see.</summary>
+internal enum PixelSource
+{
+    /// <summary>The input itself: one tap, no padding, stride 1.</summary>
+    Image,
+
+    /// <summary>Bands of the input, copied with their padding; each tap is an offset into them.</summary>
+    Bands,
+
+    /// <summary>Patches: each tap has a row of its own.</summary>
+    Patches,
+}
+
+/// <summary>
+/// <c>Y[p, o] = b[o] + Σ_k A[p, k]·K[k, o]</c>: output channels in the lanes, the pixels that a tap sees broadcast; the sums of a block of
+/// pixels are transposed as they are stored.
+/// </summary>
+/// <remarks>
+/// <para>Any stride, dilation and kernel: a tap is an offset. A block of pixels and a block of terms are such that what is read again and
+/// again stays in the first cache (a panel of weights) or the second (the block's pixels and sums).</para>
+/// <para>A part is one image, one group, some output channels and a block of pixels. Each output belongs to one part and its terms are
+/// added in the same order always, so that neither schedule nor number of threads can change a bit.</para>
+/// </remarks>
+internal sealed unsafe class PixelProduct : PartedConvolution
+{
+    private readonly Simd _simd;
+    private readonly PixelBlocks _blocks;
+    private readonly AlignedFloats _weights;
+    private readonly AlignedFloats _bias;
+    private readonly int[] _offsets;
+    private readonly ChannelEpilogue? _epilogue;
+
+    /// <summary>Packs the weights.</summary>
+    /// <param name="simd">The kernels.</param>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="source">How the input is read.</param>
+    /// <param name="kernel">O×(C/G)×K_h×K_w.</param>
+    /// <param name="bias">O numbers, or empty.</param>
+    /// <param name="epilogue">What is done to each block of sums, or null for nothing.</param>
+    public PixelProduct(
+        Simd simd, ConvShape shape, PixelSource source, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias, ChannelEpilogue? epilogue = null)
+        : this(simd, shape, new PixelBlocks(simd, shape, source), kernel, bias, epilogue)
+    {
+    }
+
+    private PixelProduct(
+        Simd simd, ConvShape shape, PixelBlocks blocks, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias, ChannelEpilogue? epilogue)
+        : base(shape, 0, blocks.SumFloats + blocks.PixelFloats)
+    {
+        _simd = simd;
+        _blocks = blocks;
+        _offsets = blocks.Offsets();
+        _epilogue = epilogue;
+        int terms = (int)shape.TermsPerOutput;
+        int panels = blocks.Panels;
+        _weights = new AlignedFloats((long)shape.Groups * panels * terms * simd.Panel);
+        _bias = new AlignedFloats((long)shape.Groups * panels * simd.Panel);
+        Pack(kernel, bias);
+    }
+
+    /// <summary>Whether the packed weights fit into one array, and the blocks can be numbered.</summary>
+    public static bool Fits(Simd simd, ConvShape shape)
+    {
+        long panels = ((shape.OutChannelsPerGroup - 1L) / simd.Panel) + 1;
+        return shape.TermsPerOutput <= Array.MaxLength / simd.Panel
+            && shape.Groups * panels <= Array.MaxLength / simd.Panel / Math.Max(1, shape.TermsPerOutput);
+    }
+
+    /// <inheritdoc/>
+    public override int PartsOf(int phase) => _blocks.Parts;
+
+    /// <inheritdoc/>
+    protected override int Phases => 1;
+
+    /// <inheritdoc/>
+    protected override void Do(int phase, int part, float* input, float* output, float* shared, float* own)
+    {
+        PixelBlock block = _blocks.Of(part);
+        float* sums = own, pixels = own + _blocks.SumFloats;
+        int terms = (int)Shape.TermsPerOutput, panel = _simd.Panel;
+        float* image = input + ((((nint)block.Image * Shape.Groups) + block.Group) * Shape.InChannelsPerGroup * Shape.InHeight * Shape.InWidth);
+        fixed (float* weights = _weights, bias = _bias)
+        {
+            fixed (int* offsets = _offsets)
+            {
+                for (int term = 0; term < terms || term == 0; term += _blocks.Depth)
+                {
+                    int depth = Math.Min(_blocks.Depth, terms - term);
+                    float* a = _blocks.Bring(block, image, term, depth, pixels);
+                    bool last = term + depth == terms;
+                    for (int p = 0; p < block.Panels; p++)
+                    {
+                        int number = (block.Group * _blocks.Panels) + block.FirstPanel + p;
+                        float* b = weights + ((((nint)number * terms) + term) * panel);
+                        float* c = _blocks.OneDepth ? sums : sums + ((nint)p * _blocks.PixelsPerBlock * panel);
+                        Multiply(block, depth, a, offsets, b, term == 0 ? bias + (number * panel) : null, c);
+                        if (last)
+                        {
+                            Store(block, block.FirstPanel + p, c, output);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    // bias is null where there are sums to be added to.
+    private void Multiply(in PixelBlock block, int depth, float* a, int* offsets, float* b, float* bias, float* sums)
+    {
+        int panel = _simd.Panel;
+        (int tiles, int rows, int taller) = _simd.Split(block.Columns);
+        for (int run = 0; run < block.Rows; run++)
+        {
+            float* pixel = a + (run * _blocks.RowStep);
+            float* c = sums + ((nint)run * block.Columns * panel);
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                int height = tile < taller ? rows + 1 : rows;
+                _simd.Tile(
+                    height, depth, pixel, _blocks.ColumnStep, offsets, b, panel, bias == null ? c : bias, bias == null ? panel : 0, c, panel);
+                pixel += height * _blocks.ColumnStep;
+                c += height * panel;
+            }
+        }
+    }
+
+    private void Store(in PixelBlock block, int panelInGroup, float* sums, float* output)
+    {
+        int outPlane = Shape.OutHeight * Shape.OutWidth;
+        int first = panelInGroup * _simd.Panel;
+        int channels = Math.Min(_simd.Panel, Shape.OutChannelsPerGroup - first);
+        int channel = (block.Group * Shape.OutChannelsPerGroup) + first;
+        float* planes = output + ((((nint)block.Image * Shape.OutChannels) + channel) * outPlane);
+        for (int run = 0; run < block.Rows; run++)
+        {
+            float* to = planes + ((nint)(block.Row + run) * _blocks.Width) + block.Column;
+            _simd.Transpose(block.Columns, channels, sums + ((nint)run * block.Columns * _simd.Panel), _simd.Panel, to, outPlane);
+            _epilogue?.Apply(channel, channels, block.Columns, new Span<float>(to, ((channels - 1) * outPlane) + block.Columns), outPlane);
+        }
+    }
+
+    // Panels of output channels, filled up with zeros: within a panel term after term, within a term channel after channel.
+    private void Pack(ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
+    {
+        int terms = (int)Shape.TermsPerOutput, panel = _simd.Panel;
+        Span<float> weights = _weights.Span, biases = _bias.Span;
+        for (int o = 0; o < Shape.OutChannels; o++)
+        {
+            (int group, int inGroup) = Math.DivRem(o, Shape.OutChannelsPerGroup);
+            int number = (group * _blocks.Panels) + (inGroup / panel), lane = inGroup % panel;
+            ReadOnlySpan<float> row = kernel.Slice(o * terms, terms);
+            Span<float> to = weights.Slice(number * terms * panel, terms * panel);
+            for (int term = 0; term < terms; term++)
+            {
+                to[(term * panel) + lane] = row[term];
+            }
+
+            biases[(number * panel) + lane] = bias.IsEmpty ? 0 : bias[o];
+        }
+    }
+}

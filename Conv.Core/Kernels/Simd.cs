@@ -1,0 +1,237 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace Conv;
+
+/// <summary>The kernels for one width of vector; which one a process uses is decided once.</summary>
+internal abstract unsafe class Simd
+{
+    private int* _sequence;
+
+    /// <summary>One for each width, the widest first. A width that the processor lacks is emulated: the same bits, slowly.</summary>
+    public static IReadOnlyList<Simd> All { get; } =
+    [
+        new Simd<Lanes512, Vector512<float>>(), new Simd<Lanes256, Vector256<float>>(), new Simd<Lanes128, Vector128<float>>(), new Simd<Lanes1, float>(),
+    ];
+
+    /// <summary>The widest that the processor has.</summary>
+    public static Simd Best { get; } = All[
+        Vector512.IsHardwareAccelerated && MultiplyAdd.IsFused ? 0
+        : Vector256.IsHardwareAccelerated && MultiplyAdd.IsFused ? 1
+        : Vector128.IsHardwareAccelerated ? 2
+        : 3];
+
+    /// <summary>Numbers in a vector.</summary>
+    public abstract int Lanes { get; }
+
+    /// <summary>The most rows of a register tile.</summary>
+    public abstract int TileRows { get; }
+
+    /// <summary>Columns of a register tile: two vectors.</summary>
+    public int Panel => 2 * Lanes;
+
+    /// <summary>Terms of a sum for which a panel of the right factor takes half of the first-level cache.</summary>
+    public int Depth => Machine.Level1 / 2 / (Panel * sizeof(float));
+
+    /// <summary>0, 1, … below <see cref="Depth"/>: the offsets of what stands side by side.</summary>
+    public int* Sequence => _sequence == null ? _sequence = NewSequence(Depth) : _sequence;
+
+    /// <summary>As many tiles as so many rows need, their heights as equal as possible: (rows of the first ones, how many of these).</summary>
+    public (int Tiles, int Rows, int Taller) Split(int rows)
+    {
+        int tiles = (rows + TileRows - 1) / TileRows;
+        return tiles == 0 ? default : (tiles, rows / tiles, rows % tiles);
+    }
+
+    // For the life of the process.
+    private static int* NewSequence(int count)
+    {
+        int* sequence = (int*)NativeMemory.Alloc((nuint)count, sizeof(int));
+        for (int at = 0; at < count; at++)
+        {
+            sequence[at] = at;
+        }
+
+        return sequence;
+    }
+
+    /// <summary><see cref="MicroKernel.Tile"/> with so many rows, at most <see cref="TileRows"/>.</summary>
+    public abstract void Tile(
+        int rows, int depth, float* a, nint rowStride, int* offsets, float* b, nint strideB, float* from, nint strideFrom, float* c, nint strideC);
+
+    /// <summary>to[j·strideTo + i] = from[i·strideFrom + j] for i &lt; rows, j &lt; columns.</summary>
+    public abstract void Transpose(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo);
+
+    /// <summary>Rows of <paramref name="left"/> zeros, from[0], from[stride], … of which there are <paramref name="count"/>, and zeros up to
+    /// <paramref name="length"/>, one after another.</summary>
+    /// <remarks>Up to a vector more is written behind the last.</remarks>
+    public abstract void CopyRows(int rows, float* from, nint strideFrom, nint stride, int left, int count, int length, float* to);
+
+    /// <summary><see cref="RowKernel.Row"/> for so many vectors, one to eight.</summary>
+    public abstract void Row(int vectors, int depth, float* weights, int* offsets, float bias, float* x, float* y);
+
+    /// <summary><see cref="WinogradPasses.Input"/> for so many pairs of points.</summary>
+    public abstract void WinogradInput(
+        int pairs, float* constants, int count, float* from, nint element, nint step, float* to, nint elementTo, nint stepTo);
+
+    /// <summary><see cref="WinogradPasses.Output"/> for so many pairs of points and outputs.</summary>
+    public abstract void WinogradOutput(
+        int pairs, int outputs, float* constants, float* offset, int count, float* from, nint element, nint step, float* to, nint elementTo, nint stepTo);
+}
+
+/// <inheritdoc/>
+internal sealed unsafe class Simd<TLanes, TVector> : Simd
+    where TLanes : ILanes<TVector>
+    where TVector : struct
+{
+    /// <inheritdoc/>
+    public override int Lanes => TLanes.Count;
+
+    /// <inheritdoc/>
+    public override int TileRows => TLanes.TileRows;
+
+    /// <inheritdoc/>
+    public override void Tile(
+        int rows, int depth, float* a, nint rowStride, int* offsets, float* b, nint strideB, float* from, nint strideFrom, float* c, nint strideC)
+    {
+        switch (rows)
+        {
+            case 1: MicroKernel.Tile<TLanes, TVector, One>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 2: MicroKernel.Tile<TLanes, TVector, Two>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 3: MicroKernel.Tile<TLanes, TVector, Three>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 4: MicroKernel.Tile<TLanes, TVector, Four>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 5: MicroKernel.Tile<TLanes, TVector, Five>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 6: MicroKernel.Tile<TLanes, TVector, Six>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 7: MicroKernel.Tile<TLanes, TVector, Seven>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 8: MicroKernel.Tile<TLanes, TVector, Eight>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 9: MicroKernel.Tile<TLanes, TVector, Nine>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 10: MicroKernel.Tile<TLanes, TVector, Ten>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 11: MicroKernel.Tile<TLanes, TVector, Eleven>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 12: MicroKernel.Tile<TLanes, TVector, Twelve>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            default: throw new ArgumentOutOfRangeException(nameof(rows), rows, $"rows is {rows}, it must be from 1 to {TileRows}.");
+        }
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void Transpose(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo)
+    {
+        int lanes = TLanes.Count;
+        if (rows < lanes || columns < lanes)
+        {
+            for (int i = 0; i < rows; i++)
+            {
+                for (int j = 0; j < columns; j++)
+                {
+                    to[(j * strideTo) + i] = from[(i * strideFrom) + j];
+                }
+            }
+
+            return;
+        }
+
+        // The last blocks reach back over numbers that are written already, the same again.
+        for (int i = 0; i < rows; i += lanes)
+        {
+            int row = Math.Min(i, rows - lanes);
+            for (int j = 0; j < columns; j += lanes)
+            {
+                int column = Math.Min(j, columns - lanes);
+                TLanes.Transpose(from + (row * strideFrom) + column, strideFrom, to + (column * strideTo) + row, strideTo);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void CopyRows(int rows, float* from, nint strideFrom, nint stride, int left, int count, int length, float* to)
+    {
+        int lanes = TLanes.Count;
+        TVector zero = default;
+        for (; rows > 0; rows--, from += strideFrom, to += length)
+        {
+            for (int at = 0; at < left; at += lanes)
+            {
+                TLanes.Store(zero, to + at);
+            }
+
+            float* target = to + left;
+            int done = 0;
+            if (stride == 1)
+            {
+                for (; done + lanes <= count; done += lanes)
+                {
+                    TLanes.Store(TLanes.Load(from + done), target + done);
+                }
+
+                if (done < count && count >= lanes)
+                {
+                    TLanes.Store(TLanes.Load(from + count - lanes), target + count - lanes);
+                    done = count;
+                }
+            }
+            else if (stride == 2)
+            {
+                // Two vectors hold one number more than is asked for.
+                for (; done + lanes < count; done += lanes)
+                {
+                    TLanes.Store(TLanes.Even(TLanes.Load(from + (2 * done)), TLanes.Load(from + (2 * done) + lanes)), target + done);
+                }
+            }
+
+            for (; done < count; done++)
+            {
+                target[done] = from[done * stride];
+            }
+
+            for (int at = left + count; at < length; at += lanes)
+            {
+                TLanes.Store(zero, to + at);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void Row(int vectors, int depth, float* weights, int* offsets, float bias, float* x, float* y)
+    {
+        switch (vectors)
+        {
+            case 1: RowKernel.Row<TLanes, TVector, One>(depth, weights, offsets, bias, x, y); break;
+            case 2: RowKernel.Row<TLanes, TVector, Two>(depth, weights, offsets, bias, x, y); break;
+            case 3: RowKernel.Row<TLanes, TVector, Three>(depth, weights, offsets, bias, x, y); break;
+            case 4: RowKernel.Row<TLanes, TVector, Four>(depth, weights, offsets, bias, x, y); break;
+            case 5: RowKernel.Row<TLanes, TVector, Five>(depth, weights, offsets, bias, x, y); break;
+            case 6: RowKernel.Row<TLanes, TVector, Six>(depth, weights, offsets, bias, x, y); break;
+            case 7: RowKernel.Row<TLanes, TVector, Seven>(depth, weights, offsets, bias, x, y); break;
+            case 8: RowKernel.Row<TLanes, TVector, Eight>(depth, weights, offsets, bias, x, y); break;
+            default: throw new ArgumentOutOfRangeException(nameof(vectors), vectors, $"vectors is {vectors}, it must be from 1 to 8.");
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void WinogradInput(
+        int pairs, float* constants, int count, float* from, nint element, nint step, float* to, nint elementTo, nint stepTo)
+    {
+        switch (pairs)
+        {
+            case 1: WinogradPasses.Input<TLanes, TVector, One>(constants, count, from, element, step, to, elementTo, stepTo); break;
+            case 2: WinogradPasses.Input<TLanes, TVector, Two>(constants, count, from, element, step, to, elementTo, stepTo); break;
+            default: WinogradPasses.Input<TLanes, TVector, Three>(constants, count, from, element, step, to, elementTo, stepTo); break;
+        }
+    }
+
+    /// <inheritdoc/>
+    public override void WinogradOutput(
+        int pairs, int outputs, float* constants, float* offset, int count, float* from, nint element, nint step, float* to, nint elementTo, nint stepTo)
+    {
+        switch (pairs, outputs)
+        {
+            case (1, 2): WinogradPasses.Output<TLanes, TVector, One, Two>(constants, offset, count, from, element, step, to, elementTo, stepTo); break;
+            case (2, 4): WinogradPasses.Output<TLanes, TVector, Two, Four>(constants, offset, count, from, element, step, to, elementTo, stepTo); break;
+            case (3, 4): WinogradPasses.Output<TLanes, TVector, Three, Four>(constants, offset, count, from, element, step, to, elementTo, stepTo); break;
+            case (3, 6): WinogradPasses.Output<TLanes, TVector, Three, Six>(constants, offset, count, from, element, step, to, elementTo, stepTo); break;
+            default: throw new ArgumentOutOfRangeException(nameof(outputs), outputs, $"There is no transform for {pairs} pairs and {outputs} outputs.");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+namespace Conv;
+
+/// <summary>How a Winograd convolution is cut: into strips, tiles side by side in one row of tiles of one image; into blocks of strips that
+/// are transformed together; and each block into parts for threads.</summary>
+internal sealed class WinogradBlocks
+{
+    private const int TilesWanted = 32;
+    private const int PartsForEachMember = 4;
+
+    /// <summary>Cuts.</summary>
+    /// <param name="simd">The kernels.</param>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="outputs">m.</param>
+    /// <param name="taps">r.</param>
+    public WinogradBlocks(Simd simd, ConvShape shape, int outputs, int taps)
+    {
+        int size = outputs + taps - 1;
+        Positions = size * size;
+        TileRows = Divide(shape.OutHeight, outputs);
+        int tilesAcross = Divide(shape.OutWidth, outputs);
+        Tiles = Even(tilesAcross, TilesWanted);
+        StripsAcross = Divide(tilesAcross, Tiles);
+        Strips = checked(shape.Batch * StripsAcross * TileRows);
+        Panels = Math.Max(1, Divide(shape.OutChannelsPerGroup, simd.Panel));
+        ChannelBlocks = Divide(shape.InChannelsPerGroup, simd.Lanes);
+        Channels = ChannelBlocks * simd.Lanes;
+
+        // The transformed inputs of a block may leave the second cache: they are read from front to back.
+        long stripFloats = (long)Positions * Tiles * Math.Max(Channels, simd.Lanes);
+        StripsPerBlock = Even(Strips, (int)Math.Clamp(8L * Machine.Level2 / sizeof(float) / stripFloats, 1, Math.Max(1, Strips)));
+        Blocks = Divide(Strips, StripsPerBlock);
+        int parts = PartsForEachMember * ThreadTeam.Size;
+        InputStrips = Even(StripsPerBlock, Math.Max(1, StripsPerBlock / Math.Max(1, Divide(parts, Math.Max(1, ChannelBlocks)))));
+        int sums = Machine.Level2 / 4 / sizeof(float) / (Positions * Tiles * simd.Panel);
+        OutputStrips = Even(StripsPerBlock, Math.Clamp(sums, 1, Math.Max(1, StripsPerBlock / Divide(parts, Panels))));
+
+        // A line more, so that the positions of a tile do not all fall into one set of the cache.
+        InputStride = (StripsPerBlock * Tiles * (nint)Channels) + 16;
+        SumStride = (OutputStrips * Tiles * (nint)simd.Panel) + 16;
+        Width = (Tiles * outputs) + taps - 1;
+        InputFloats = 2L * size * Width * simd.Lanes;
+        SumFloats = (Positions * (long)SumStride) + ((long)outputs * Tiles * outputs * simd.Lanes) + ((long)outputs * size * simd.Lanes);
+    }
+
+    /// <summary>(m + r − 1)².</summary>
+    public int Positions { get; }
+
+    /// <summary>Rows of tiles of an image.</summary>
+    public int TileRows { get; }
+
+    /// <summary>Tiles of a strip; some of the last one in a row may lie outside of the image.</summary>
+    public int Tiles { get; }
+
+    /// <summary>Strips side by side.</summary>
+    public int StripsAcross { get; }
+
+    /// <summary>Strips of all images: of each, of each column of strips, from the top.</summary>
+    public int Strips { get; }
+
+    /// <summary>Strips that are transformed together.</summary>
+    public int StripsPerBlock { get; }
+
+    /// <summary>How many times.</summary>
+    public int Blocks { get; }
+
+    /// <summary>Strips of a part that transforms inputs.</summary>
+    public int InputStrips { get; }
+
+    /// <summary>Strips of a part that sums and transforms outputs.</summary>
+    public int OutputStrips { get; }
+
+    /// <summary>Panels of output channels in a group.</summary>
+    public int Panels { get; }
+
+    /// <summary>Vectors of input channels in a group.</summary>
+    public int ChannelBlocks { get; }
+
+    /// <summary>Input channels of a group, whole vectors of them.</summary>
+    public int Channels { get; }
+
+    /// <summary>Input columns that a strip sees.</summary>
+    public int Width { get; }
+
+    /// <summary>Numbers from one position's transformed inputs to the next's.</summary>
+    public nint InputStride { get; }
+
+    /// <summary>Numbers from one position's sums to the next's.</summary>
+    public nint SumStride { get; }
+
+    /// <summary>Room that a part needs which transforms inputs.</summary>
+    public long InputFloats { get; }
+
+    /// <summary>Room that a part needs which sums.</summary>
+    public long SumFloats { get; }
+
+    private static int Divide(int whole, int part) => whole == 0 ? 0 : ((whole - 1) / part) + 1;
+
+    // Parts as equal as possible, none larger than the most; at least 1.
+    private static int Even(int whole, int most) => Math.Max(1, Divide(whole, Math.Max(1, Divide(whole, Math.Max(1, most)))));
+}

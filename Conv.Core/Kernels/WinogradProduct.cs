@@ -1,0 +1,229 @@
+namespace Conv;
+
+/// <summary>What a Winograd algorithm is to its kernels.</summary>
+/// <param name="Outputs">m.</param>
+/// <param name="Taps">r.</param>
+/// <param name="Pairs">How many pairs ±p there are among its points.</param>
+/// <param name="Constants"><see cref="WinogradPasses.Constants"/>.</param>
+internal sealed record WinogradTile(int Outputs, int Taps, int Pairs, AlignedFloats Constants)
+{
+    /// <summary>m + r − 1.</summary>
+    public int Size => Outputs + Taps - 1;
+}
+
+/// <summary>
+/// <c>Y = Aᵀ·[Σ_c U_c ⊙ (Bᵀ·d_c·B)]·A + b</c> with transformed kernels U: for a block of tiles first all inputs are transformed, channels in
+/// the lanes; then, for a panel of output channels, the sums of every position are a matrix product, and are transformed while they are
+/// in the second-level cache.
+/// </summary>
+/// <remarks>Two phases for each group and block. Neither the schedule nor the number of threads can change a bit.</remarks>
+internal sealed unsafe class WinogradProduct : PartedConvolution
+{
+    private readonly Simd _simd;
+    private readonly WinogradTile _tile;
+    private readonly WinogradBlocks _blocks;
+    private readonly AlignedFloats _kernels;
+    private readonly AlignedFloats _bias;
+    private readonly int[] _offsets;
+
+    /// <summary>Keeps the kernels as they are.</summary>
+    /// <param name="simd">The processor's kernels.</param>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="tile">The algorithm.</param>
+    /// <param name="blocks">How it is cut.</param>
+    /// <param name="kernels">U: G×panels×(m+r−1)²×(C/G)×panel, lanes beyond the last channel zero.</param>
+    /// <param name="bias">O numbers, or empty.</param>
+    public WinogradProduct(
+        Simd simd, ConvShape shape, WinogradTile tile, WinogradBlocks blocks, AlignedFloats kernels, ReadOnlySpan<float> bias)
+        : base(shape, blocks.Positions * (long)blocks.InputStride, Math.Max(blocks.InputFloats, blocks.SumFloats))
+    {
+        _simd = simd;
+        _tile = tile;
+        _blocks = blocks;
+        _kernels = kernels;
+        _offsets = [.. Enumerable.Range(0, Math.Min(simd.Depth, Math.Max(1, shape.InChannelsPerGroup)))];
+        _bias = new AlignedFloats((shape.Groups * blocks.Panels * simd.Panel) + simd.Panel);
+        for (int o = 0; o < bias.Length; o++)
+        {
+            (int group, int inGroup) = Math.DivRem(o, shape.OutChannelsPerGroup);
+            _bias.Span[(group * blocks.Panels * simd.Panel) + inGroup] = bias[o];
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override int Phases => 2 * Shape.Groups * _blocks.Blocks;
+
+    /// <inheritdoc/>
+    public override int PartsOf(int phase)
+    {
+        int strips = Math.Min(_blocks.StripsPerBlock, _blocks.Strips - FirstStrip(phase));
+        return (phase & 1) == 0
+            ? _blocks.ChannelBlocks * Divide(strips, _blocks.InputStrips)
+            : _blocks.Panels * Divide(strips, _blocks.OutputStrips);
+    }
+
+    /// <inheritdoc/>
+    protected override void Do(int phase, int part, float* input, float* output, float* shared, float* own)
+    {
+        int group = phase / 2 / _blocks.Blocks, first = FirstStrip(phase);
+        int strips = Math.Min(_blocks.StripsPerBlock, _blocks.Strips - first);
+        bool inputs = (phase & 1) == 0;
+        (int strip, int channel) = Math.DivRem(part, inputs ? _blocks.ChannelBlocks : _blocks.Panels);
+        int most = inputs ? _blocks.InputStrips : _blocks.OutputStrips;
+        strip *= most;
+        int count = Math.Min(most, strips - strip);
+        if (inputs)
+        {
+            TransformInputs(group, channel * _simd.Lanes, first, strip, count, input, shared, own);
+        }
+        else
+        {
+            Multiply(group, channel, strip, count, shared, own);
+            TransformOutputs(group, channel, first + strip, count, output, own);
+        }
+    }
+
+    private static int Divide(int whole, int part) => whole == 0 ? 0 : ((whole - 1) / part) + 1;
+
+    private int FirstStrip(int phase) => phase / 2 % _blocks.Blocks * _blocks.StripsPerBlock;
+
+    private (int Image, int TileRow, int TileColumn) Of(int strip)
+    {
+        (int column, int row) = Math.DivRem(strip, _blocks.TileRows);
+        (int image, column) = Math.DivRem(column, _blocks.StripsAcross);
+        return (image, row, column * _blocks.Tiles);
+    }
+
+    // One vector of channels of some strips: rows are transposed to vectors, each once where strips follow each other downwards.
+    private void TransformInputs(int group, int channel, int firstOfBlock, int firstStrip, int strips, float* input, float* transformed, float* own)
+    {
+        int lanes = _simd.Lanes, size = _tile.Size, width = _blocks.Width;
+        int channels = Math.Min(lanes, Shape.InChannelsPerGroup - channel);
+        nint row = (nint)width * lanes, plane = (nint)Shape.InHeight * Shape.InWidth;
+        float* rows = own, half = own + (size * row);
+        fixed (float* constants = _tile.Constants)
+        {
+            for (int strip = firstStrip; strip < firstStrip + strips; strip++)
+            {
+                (int image, int tileRow, int tileColumn) = Of(firstOfBlock + strip);
+                float* planes = input + ((((nint)image * Shape.InChannels) + (group * Shape.InChannelsPerGroup) + channel) * plane);
+                int kept = strip == firstStrip || tileRow == 0 ? 0 : _tile.Taps - 1;
+                Buffer.MemoryCopy(rows + (_tile.Outputs * row), rows, kept * row * sizeof(float), kept * row * sizeof(float));
+                for (int h = kept; h < size; h++)
+                {
+                    ReadRow(
+                        planes, channels, (tileRow * _tile.Outputs) - Shape.PadTop + h, (tileColumn * _tile.Outputs) - Shape.PadLeft, rows + (h * row));
+                }
+
+                _simd.WinogradInput(_tile.Pairs, constants, width, rows, row, lanes, half, row, lanes);
+                float* to = transformed + ((nint)strip * _blocks.Tiles * _blocks.Channels) + channel;
+                for (int tile = 0; tile < _blocks.Tiles; tile++)
+                {
+                    _simd.WinogradInput(
+                        _tile.Pairs, constants, size, half + (tile * _tile.Outputs * lanes), lanes, row, to, _blocks.InputStride, size * _blocks.InputStride);
+                    to += _blocks.Channels;
+                }
+            }
+        }
+    }
+
+    private void ReadRow(float* planes, int channels, int h, int w, float* row)
+    {
+        int lanes = _simd.Lanes, width = _blocks.Width;
+        int from = Math.Clamp(-w, 0, width), to = Math.Clamp(Shape.InWidth - w, from, width);
+        if ((uint)h >= (uint)Shape.InHeight || from == to)
+        {
+            new Span<float>(row, width * lanes).Clear();
+            return;
+        }
+
+        new Span<float>(row, from * lanes).Clear();
+        new Span<float>(row + (to * lanes), (width - to) * lanes).Clear();
+        float* source = planes + ((nint)h * Shape.InWidth) + w + from;
+        _simd.Transpose(channels, to - from, source, (nint)Shape.InHeight * Shape.InWidth, row + (from * lanes), lanes);
+    }
+
+    // The sums of every position for one panel of output channels.
+    private void Multiply(int group, int panel, int firstStrip, int strips, float* transformed, float* sums)
+    {
+        int channels = Shape.InChannelsPerGroup, width = _simd.Panel;
+        (int tiles, int rows, int taller) = _simd.Split(strips * _blocks.Tiles);
+        float* a = transformed + ((nint)firstStrip * _blocks.Tiles * _blocks.Channels);
+        nint number = ((nint)group * _blocks.Panels) + panel;
+        fixed (float* kernels = _kernels, biases = _bias)
+        {
+            fixed (int* offsets = _offsets)
+            {
+                float* b = kernels + (number * _blocks.Positions * channels * width);
+                float* zeros = biases + (Shape.Groups * _blocks.Panels * width);
+                for (int position = 0; position < _blocks.Positions; position++)
+                {
+                    for (int channel = 0; channel < channels || channel == 0; channel += _offsets.Length)
+                    {
+                        int depth = Math.Min(_offsets.Length, channels - channel);
+                        float* pixel = a + channel;
+                        float* c = sums;
+                        for (int tile = 0; tile < tiles; tile++)
+                        {
+                            int height = tile < taller ? rows + 1 : rows;
+                            _simd.Tile(
+                                height, depth, pixel, _blocks.Channels, offsets, b, width,
+                                channel == 0 ? zeros : c, channel == 0 ? 0 : width, c, width);
+                            pixel += (nint)height * _blocks.Channels;
+                            c += height * width;
+                        }
+
+                        b += depth * width;
+                    }
+
+                    a += _blocks.InputStride;
+                    sums += _blocks.SumStride;
+                }
+            }
+        }
+    }
+
+    private void TransformOutputs(int group, int panel, int firstStrip, int strips, float* output, float* own)
+    {
+        int lanes = _simd.Lanes, width = _simd.Panel, outputs = _tile.Outputs, size = _tile.Size;
+        float* half = own + (_blocks.Positions * _blocks.SumStride);
+        float* rows = half + (outputs * size * lanes);
+        nint row = (nint)_blocks.Tiles * outputs * lanes, plane = (nint)Shape.OutHeight * Shape.OutWidth;
+        fixed (float* constants = _tile.Constants, biases = _bias)
+        {
+            float* zeros = biases + (Shape.Groups * _blocks.Panels * width);
+            for (int strip = 0; strip < strips; strip++)
+            {
+                (int image, int tileRow, int tileColumn) = Of(firstStrip + strip);
+                int i = tileRow * outputs, j = tileColumn * outputs;
+                int rowsHere = Math.Min(outputs, Shape.OutHeight - i), columnsHere = Math.Min(_blocks.Tiles * outputs, Shape.OutWidth - j);
+                for (int lane = 0; lane < width; lane += lanes)
+                {
+                    int inGroup = (panel * width) + lane, channels = Math.Min(lanes, Shape.OutChannelsPerGroup - inGroup);
+                    if (channels <= 0)
+                    {
+                        break;
+                    }
+
+                    float* bias = biases + (group * _blocks.Panels * width) + inGroup;
+                    float* sums = own + ((nint)strip * _blocks.Tiles * width) + lane;
+                    for (int tile = 0; tile * outputs < columnsHere; tile++)
+                    {
+                        _simd.WinogradOutput(
+                            _tile.Pairs, outputs, constants, zeros, size,
+                            sums + (tile * width), size * _blocks.SumStride, _blocks.SumStride, half, size * lanes, lanes);
+                        _simd.WinogradOutput(
+                            _tile.Pairs, outputs, constants, bias, outputs,
+                            half, lanes, size * lanes, rows + (tile * outputs * lanes), lanes, row);
+                    }
+
+                    float* planes = output + ((((nint)image * Shape.OutChannels) + (group * Shape.OutChannelsPerGroup) + inGroup) * plane);
+                    for (int at = 0; at < rowsHere; at++)
+                    {
+                        _simd.Transpose(columnsHere, channels, rows + (at * row), lanes, planes + ((nint)(i + at) * Shape.OutWidth) + j, plane);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+/// The kernels of Conv.Core on every width of vector, those that the processor lacks emulated, and the team of threads.
+module Conv.Properties.KernelTests
+
+open System
+open System.Threading.Tasks
+open Xunit
+open Conv
+
+let private named (implementation: string) (simd: Simd) =
+    match implementation with
+    | "im2col" -> Im2col simd :> IConvolution
+    | "pointwise" -> Pointwise simd
+    | "parallel-tiled" -> ParallelTiled simd
+    | "depthwise" -> Depthwise simd
+    | "winograd-f2x3" -> Winograd(simd, implementation, 2, 3, [| Rational.One |])
+    | "winograd-f4x3" -> Winograd(simd, implementation, 4, 3, [| Rational.One; Rational(bigint 2, bigint 1) |])
+    | "winograd-f4x3-accurate" -> Winograd(simd, implementation, 4, 3, Winograd.AccuratePairs)
+    | "winograd-f6x3" -> Winograd(simd, implementation, 6, 3, Winograd.EightPoints)
+    | _ -> Winograd(simd, implementation, 4, 5, Winograd.EightPoints)
+
+let private vectorised =
+    Catalogue.All
+    |> Seq.filter (fun c -> c.Traits.Threaded && not (c :? Auto))
+    |> Seq.map _.Name
+    |> List.ofSeq
+
+let pairs: TheoryData<string, int> =
+    let data = TheoryData<string, int>()
+
+    for name in vectorised do
+        for simd in Simd.All do
+            data.Add(name, simd.Lanes)
+
+    data
+
+/// Laws that see every element of what a kernel computes, and of what it must leave alone.
+let private laws =
+    All.laws
+    |> List.filter (fun law -> List.contains law.Id [ "MODEL-EXACT"; "MODEL-BOUND"; "THREAD-COUNT"; "GUARD-ZONES"; "STATELESS" ])
+
+[<Theory; MemberData(nameof pairs)>]
+let ``every width holds to the definition, on any number of threads, within its tensors`` (name: string, lanes: int) =
+    let simd = Simd.All |> Seq.find (fun simd -> simd.Lanes = lanes)
+    let subject = Contract.ofConvolution (named name simd)
+    Assert.Equal(5, laws.Length)
+
+    let results =
+        Run.jobs { Run.defaults with Seed = 6UL; Threads = 1; Cases = 60 } laws [ subject ]
+        |> Array.map (fun (law, s, tier) -> Run.law { Run.defaults with Seed = 6UL; Threads = 1; Cases = 60 } law s tier)
+
+    Assert.All(results, (fun result -> Assert.True(result.Failure.IsNone, string result.Failure)))
+
+let private random (seed: int) (count: int64) =
+    let random = Random seed
+    Array.init (int count) (fun _ -> 2f * random.NextSingle() - 1f)
+
+/// Layers that are cut into many parts, with tails everywhere.
+let private large =
+    [
+        "n=2 c=40 h=37 w=45 o=70 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+        "n=1 c=70 h=30 w=31 o=90 kh=1 kw=1"
+        "n=1 c=24 h=40 w=41 o=30 kh=5 kw=5 pt=2 pl=2 pb=2 pr=2"
+        "n=3 c=40 h=50 w=51 o=40 kh=3 kw=3 sh=2 sw=2 pt=1 pl=1 g=40"
+        "n=1 c=600 h=9 w=9 o=50 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+    ]
+    |> List.map ConvShape.Parse
+
+let private run (prepared: IPreparedConvolution) threads (x: float32[]) (y: float32[]) (workspace: byte[]) =
+    match prepared with
+    | :? IThreadedConvolution as threaded -> threaded.Run(ReadOnlySpan x, Span y, Span workspace, threads)
+    | _ -> prepared.Run(ReadOnlySpan x, Span y, Span workspace)
+
+[<Fact>]
+let ``layers of many parts: near the definition, the same bits for every number of threads and for callers side by side`` () =
+    let mutable compared = 0
+
+    for shape in large do
+        let x, k, b = random 1 shape.InputLength, random 2 shape.KernelLength, random 3 shape.OutChannels
+
+        let expected =
+            (Contract.ofConvolution (Catalogue.All |> Seq.find (fun c -> c.Name = "float64"))).Forward shape x k b
+
+        for implementation in Catalogue.All do
+            if implementation.Traits.Threaded && implementation.Supports shape then
+                let prepared = implementation.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
+                let call threads =
+                    let y = Array.create (int shape.OutputLength) nanf
+                    run prepared threads x y (Array.create (int prepared.WorkspaceBytes) 0xFFuy)
+                    y
+
+                let alone = call 1
+
+                let bound =
+                    Bound.ofCall
+                        Operation.Forward
+                        (implementation.ArithmeticOf shape)
+                        implementation.Traits
+                        shape
+                        (Array.map float x)
+                        (Array.map float k)
+                        (Array.map float b)
+
+                alone
+                |> Array.iteri (fun at y ->
+                    compared <- compared + 1
+                    Assert.True(abs (float y - float expected[at]) <= bound.At at + 1e-7 * abs (float expected[at]), $"{implementation.Name} {shape} {at}"))
+
+                Assert.Equal<float32[]>(alone, call 2)
+                Assert.Equal<float32[]>(alone, call 7)
+                let together = Array.init 6 (fun at -> Task.Run(fun () -> call (1 + at % 3)))
+                Assert.All(together, (fun (one: Task<float32[]>) -> Assert.Equal<float32[]>(alone, one.Result)))
+
+    Assert.True(compared > 100_000)
+
+[<Fact>]
+let ``a call allocates nothing`` () =
+    for shape in large do
+        let x, k = random 1 shape.InputLength, random 2 shape.KernelLength
+
+        for implementation in Catalogue.All do
+            if implementation.Traits.Threaded && implementation.Supports shape then
+                let prepared = implementation.Prepare(shape, ReadOnlySpan k, ReadOnlySpan<float32>.Empty)
+                let y = Array.zeroCreate (int shape.OutputLength)
+                let workspace = Array.zeroCreate (int prepared.WorkspaceBytes)
+
+                for threads in [ 1; 2 ] do
+                    run prepared threads x y workspace
+                    let before = GC.GetAllocatedBytesForCurrentThread()
+                    run prepared threads x y workspace
+                    Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread())
+
+[<Fact>]
+let ``a large matrix product is the same on any number of threads, and exact on integers`` () =
+    let rows, columns, depth = 150, 530, 610
+    let integers seed count = Array.map (fun (x: float32) -> MathF.Round(4f * x)) (random seed count)
+    let a, b = integers 1 (int64 (rows * depth)), integers 2 (int64 (depth * columns))
+
+    let product threads =
+        let c = Array.zeroCreate (rows * columns)
+        Gemm.Add(rows, columns, depth, ReadOnlySpan a, depth, ReadOnlySpan b, columns, Span c, columns, threads)
+        c
+
+    let expected =
+        Array.init (rows * columns) (fun at ->
+            let i, j = at / columns, at % columns
+            let mutable sum = 0f
+
+            for k in 0 .. depth - 1 do
+                sum <- sum + a[i * depth + k] * b[k * columns + j]
+
+            sum)
+
+    for threads in [ 1; 2; 5 ] do
+        Assert.Equal<float32[]>(expected, product threads)
+
+[<Theory>]
+[<InlineData("n=1 c=64 h=56 w=56 o=64 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1", "winograd-f4x3-accurate", "parallel-tiled")>]
+[<InlineData("n=1 c=512 h=7 w=7 o=2048 kh=1 kw=1", "pointwise", "pointwise")>]
+[<InlineData("n=1 c=144 h=56 w=56 o=144 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1 g=144", "depthwise", "depthwise")>]
+[<InlineData("n=1 c=128 h=64 w=64 o=128 kh=5 kw=5 pt=2 pl=2 pb=2 pr=2", "winograd-f4x5", "parallel-tiled")>]
+[<InlineData("n=1 c=2 h=3 w=3 o=3 kh=2 kw=2", "parallel-tiled", "parallel-tiled")>]
+let ``the choice follows the shape, and the limit on errors`` (line: string, free: string, direct: string) =
+    let shape = ConvShape.Parse line
+    Assert.Equal(free, Auto().Choose(shape).Name)
+    let limited = Auto(Auto.Direct, "limited")
+    Assert.Equal(direct, limited.Choose(shape).Name)
+    Assert.IsType<AnyOrder>(limited.ArithmeticOf shape) |> ignore
+
+[<Fact>]
+let ``amplifications are those of the bounds' table`` () =
+    let of' (winograd: Winograd) = winograd.Amplification * 9.0
+    Assert.Equal(64.0, of' (Winograd 2), 6)
+    Assert.Equal(2304.0, of' (Winograd 4), 6)
+    Assert.Equal(4579.0, of' (Winograd 6), 0)
+    Assert.True(Winograd.AccurateF4x3.Amplification < (Winograd 4).Amplification)
+    Assert.Throws<ArgumentOutOfRangeException>(fun () -> Auto(0.5, "worse than exact") |> ignore) |> ignore
