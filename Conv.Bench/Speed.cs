@@ -12,14 +12,14 @@ public class Speed
 
     /// <summary>The pairs that are measured: names, so that they read well in a table and in a filter.</summary>
     public static IEnumerable<string> Pairs =>
-        from layer in Layers.All
+        from layer in Layers.Few
         from implementation in Catalogue.All
         where implementation.Supports(layer.Shape)
         select $"{layer.Name}/{implementation.Name}";
 
     /// <summary>The pairs that are not measured, because the implementation does not support the layer.</summary>
     public static IEnumerable<string> LeftOut =>
-        from layer in Layers.All
+        from layer in Layers.Few
         from implementation in Catalogue.All
         where !implementation.Supports(layer.Shape)
         select $"{layer.Name}/{implementation.Name}";
@@ -33,7 +33,7 @@ public class Speed
     public void Setup()
     {
         string[] names = Pair.Split('/');
-        ConvShape shape = Layers.All.Single(layer => layer.Name == names[0]).Shape;
+        ConvShape shape = Layers.Few.Single(layer => layer.Name == names[0]).Shape;
         IConvolution implementation = Catalogue.All.Single(candidate => candidate.Name == names[1]);
         Random random = new(1);
         _input = Draw(random, shape.InputLength);

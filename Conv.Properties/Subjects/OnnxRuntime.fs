@@ -174,6 +174,15 @@ let private model (node: Node) (constants: byte[] list) =
 
     all [ number 1 8L; bytes 7 graph; bytes 8 (all [ text 1 ""; number 2 13L ]) ]
 
+let private constants (node: Node) (k: float32[]) (b: float32[]) =
+    constant "k" node.K k
+    :: (if node.B.IsEmpty then [] else [ constant "b" node.B b ])
+
+/// One Conv whose weights are constants, from input "x" to output "y".
+let internal modelOf (s: ConvShape) (k: float32[]) (b: float32[]) : byte[] =
+    let node = node Constant Operation.Forward s (b.Length > 0)
+    model node (constants node k b)
+
 // ---- the library
 
 [<UnmanagedFunctionPointer(CallingConvention.Cdecl)>]
@@ -263,7 +272,8 @@ let private result (call: nativeint -> unit) =
     call (NativePtr.toNativeInt place)
     NativePtr.read place
 
-let private load (path: string option) =
+/// The address of OrtApi, and the library's version. Raises `CannotOpen`.
+let internal load (path: string option) : struct (nativeint * string) =
     let advice =
         "docs/adopt/get-onnxruntime.sh fetches it, or write onnxruntime:PATH with the path of libonnxruntime"
 
@@ -294,14 +304,15 @@ let private load (path: string option) =
 
             match getApi.Invoke apiVersion with
             | 0n -> raise (CannotOpen $"this ONNX Runtime no longer offers version {apiVersion} of its C API")
-            | api -> Api api, Marshal.PtrToStringUTF8(version.Invoke())
+            | table -> struct (table, version.Invoke() |> Marshal.PtrToStringUTF8 |> Option.ofObj |> Option.defaultValue "")
         | _ -> raise (CannotOpen $"'{candidates.Head}' is not ONNX Runtime: it exports no OrtGetApiBase; {advice}")
 
 let private ascii (text: string) = Marshal.StringToCoTaskMemUTF8 text
 
 /// The text of its profile, and ONNX Runtime as a subject by a name. Raises `CannotOpen`.
 let openLibrary (name: string) variant (path: string option) : string * Subject =
-    let api, _ = load path
+    let struct (table, _) = load path
+    let api = Api table
     let id, nameX, nameK, nameB, nameY = ascii "conv", ascii "x", ascii "k", ascii "b", ascii "y"
     // FATAL = 4: what goes wrong comes back as a status.
     let environment = result (fun place -> api.CreateEnv.Invoke(4, id, place) |> api.Check)
@@ -381,10 +392,6 @@ let openLibrary (name: string) variant (path: string option) : string * Subject 
             read outputs[0]
         finally
             release outputs[0]
-
-    let constants (node: Node) (k: float32[]) (b: float32[]) =
-        constant "k" node.K k
-        :: (if node.B.IsEmpty then [] else [ constant "b" node.B b ])
 
     let ignored _ = ()
 

@@ -1,0 +1,212 @@
+using System.Diagnostics;
+using System.Globalization;
+using Conv.Bench.Peers;
+
+namespace Conv.Bench.Race;
+
+/// <summary>What was asked for.</summary>
+internal sealed record Wish(
+    IReadOnlyList<Layer> Layers,
+    IReadOnlyList<int> Threads,
+    IReadOnlyList<int> Batches,
+    IReadOnlyList<string> Ours,
+    IReadOnlyList<string> Peers,
+    int Rounds,
+    TimeSpan Sample,
+    bool Cold,
+    bool Compete);
+
+/// <summary>Every contender on every layer that was asked for.</summary>
+internal sealed class Contest : IDisposable
+{
+    private readonly Wish _wish;
+    private readonly List<IContender> _peers = [];
+    private readonly List<IConvolution> _ours = [];
+    private readonly List<string> _notes = [];
+    private readonly List<Group> _groups = [];
+    private readonly bool _all;
+
+    public Contest(Wish wish)
+    {
+        _wish = wish;
+        foreach (string name in wish.Ours)
+        {
+            if (Catalogue.All.FirstOrDefault(candidate => candidate.Name == name) is { } found)
+            {
+                _ours.Add(found);
+            }
+            else
+            {
+                _notes.Add($"{name}: not in the catalogue");
+            }
+        }
+
+        if (_ours.Count == 0)
+        {
+            _all = true;
+            _ours.AddRange(Catalogue.All);
+            _notes.Add("ours: all of the catalogue, the best of each layer after the fact: for orientation, the targets ask for a fixed choice");
+        }
+
+        foreach (string name in wish.Peers)
+        {
+            if (PeerList.TryOpen(name, out string missing) is { } peer)
+            {
+                _peers.Add(peer);
+            }
+            else
+            {
+                _notes.Add(missing);
+            }
+        }
+    }
+
+    public Results Run()
+    {
+        // The competitor's core is the last: with one thread it would only show how the system places threads.
+        int most = _wish.Threads.Max();
+        foreach (int batch in _wish.Batches)
+        {
+            foreach (Layer layer in _wish.Layers)
+            {
+                if (layer == Layers.Product && batch > 1)
+                {
+                    continue;
+                }
+
+                Race(layer, [.. _wish.Threads.Select(threads => new Setting(batch, threads))]);
+                if (_wish.Cold && layer != Layers.Product)
+                {
+                    Race(layer, [.. _wish.Threads.Select(threads => new Setting(batch, threads, Cold: true))]);
+                }
+            }
+        }
+
+        if (_wish.Compete)
+        {
+            Race(Layers.All.Single(layer => layer.Id == "b"), [new Setting(1, most, Competing: true)]);
+        }
+
+        List<Variant> variants = [];
+        foreach (Layer layer in _wish.Layers.Where(layer => layer != Layers.Product))
+        {
+            Progress($"{layer.Id}: workspace and error of our variants");
+            variants.AddRange(Inspection.Of(layer));
+        }
+
+        IEnumerable<(string, string)> ours = Catalogue.All
+            .Where(one => _groups.Any(group => group[one.Name] is not null))
+            .Select(one => (one.Name, "of this repository"));
+        return new Results(
+            [.. ours, .. _peers.Select(peer => (peer.Name, peer.Description)), (FmaPeak.Name, "independent fused multiply-adds on registers")],
+            _notes,
+            _groups,
+            variants);
+    }
+
+    public void Dispose()
+    {
+        foreach (IDisposable peer in _peers.OfType<IDisposable>())
+        {
+            peer.Dispose();
+        }
+    }
+
+    private static void Progress(string line) => Console.Error.WriteLine($"race: {line}");
+
+    private void Race(Layer layer, IReadOnlyList<Setting> settings)
+    {
+        ConvShape shape = layer.Shape.With(batch: settings[0].Batch);
+        using Problem problem = new(shape, settings[0].Cold ? 3 * Machine.LastLevelBytes / 2 : 0);
+        if (settings[0].Cold && problem.RotationBytes < Machine.LastLevelBytes)
+        {
+            _notes.Add($"{layer.Id}: {problem.Copies} copies of its weights are {problem.RotationBytes / 1024} KiB: they stay in the last cache");
+        }
+
+        foreach (Setting setting in settings)
+        {
+            long start = Stopwatch.GetTimestamp();
+            try
+            {
+                _groups.Add(new Group(layer, setting, setting.Competing ? Pressed(layer, problem, setting) : Measured(layer, problem, setting)));
+            }
+            catch (NotRunException why)
+            {
+                _notes.Add($"a competing process: {why.Message}");
+                continue;
+            }
+
+            Group group = _groups[^1];
+            Progress(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{layer.Id}, {setting}: {Shown(group.Ours)}; {string.Join(", ", _peers.Select(peer => Shown(group[peer.Name])).Where(text => text.Length > 0))} ({Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s)"));
+        }
+
+        static string Shown(Entry? entry) =>
+            entry is null ? "" : string.Create(CultureInfo.InvariantCulture, $"{entry.Name} {entry.GigaflopsPerSecond:0.0}");
+    }
+
+    private List<Entry> Pressed(Layer layer, Problem problem, Setting setting)
+    {
+        using Competitor competitor = Competitor.Start();
+        return Measured(layer, problem, setting);
+    }
+
+    private List<Entry> Measured(Layer layer, Problem problem, Setting setting)
+    {
+        List<(string Name, string? Kind, IRunner? Runner, string WhyNot)> prepared = [];
+        try
+        {
+            foreach (IConvolution one in Entered(layer, problem.Shape))
+            {
+                prepared.Add(Prepare(new Ours(one), Variant.KindOf(one.ArithmeticOf(problem.Shape)), problem, setting.Threads));
+            }
+
+            foreach (IContender peer in _peers)
+            {
+                prepared.Add(Prepare(peer, null, problem, setting.Threads));
+            }
+
+            prepared.Add((FmaPeak.Name, null, new FmaPeak(setting.Threads), ""));
+            IRunner[] runners = [.. prepared.Select(one => one.Runner).OfType<IRunner>()];
+            double[][] seconds = Measure.Run(runners, _wish.Rounds, _wish.Sample);
+            return
+            [
+                .. prepared.Select(one => one.Runner is null
+                    ? new Entry(one.Name, [], 0, double.NaN, one.Kind, one.WhyNot)
+                    : new Entry(
+                        one.Name,
+                        seconds[Array.IndexOf(runners, one.Runner)],
+                        one.Runner.Operations,
+                        one.Runner.Output() is { Length: > 0 } output ? problem.Error(output) : double.NaN,
+                        one.Kind,
+                        one.Runner.Detail)),
+            ];
+        }
+        finally
+        {
+            foreach ((_, _, IRunner? runner, _) in prepared)
+            {
+                runner?.Dispose();
+            }
+        }
+    }
+
+    // A matrix product is also what `pointwise` is for.
+    private IEnumerable<IConvolution> Entered(Layer layer, ConvShape shape) => _ours
+        .Concat(layer == Layers.Product ? Catalogue.All.Where(one => one.Name == "pointwise") : [])
+        .Distinct()
+        .Where(one => !_all || Ours.IsCandidate(one, shape));
+
+    private static (string Name, string? Kind, IRunner? Runner, string WhyNot) Prepare(IContender contender, string? kind, Problem problem, int threads)
+    {
+        try
+        {
+            return (contender.Name, kind, contender.Prepare(problem, threads), "");
+        }
+        catch (NotRunException why)
+        {
+            return (contender.Name, kind, null, why.Message);
+        }
+    }
+}
