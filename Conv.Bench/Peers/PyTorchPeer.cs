@@ -45,8 +45,8 @@ internal sealed class PyTorchPeer : IContender, IDisposable
         string kernel = Path.Combine(_folder, "kernel");
         File.WriteAllBytes(input, MemoryMarshal.AsBytes(problem.Input.Span));
         File.WriteAllBytes(kernel, MemoryMarshal.AsBytes(problem.Kernel.AsSpan()));
-        _ = Ask(string.Create(CultureInfo.InvariantCulture, $"prepare {id} {threads} {problem.Copies} {input} {kernel} {problem.Shape}"), "ready");
-        return new Remote(this, id, problem);
+        string line = string.Create(CultureInfo.InvariantCulture, $"prepare {id} {threads} {problem.Copies} {input} {kernel} {problem.Shape}");
+        return new Remote(this, id, problem, Ask(line, "ready"));
     }
 
     public void Dispose()
@@ -63,8 +63,16 @@ internal sealed class PyTorchPeer : IContender, IDisposable
 
     private string Ask(string line, string verb)
     {
-        _process.StandardInput.WriteLine(line);
-        _process.StandardInput.Flush();
+        try
+        {
+            _process.StandardInput.WriteLine(line);
+            _process.StandardInput.Flush();
+        }
+        catch (IOException why)
+        {
+            throw new NotRunException("its process ended", why);
+        }
+
         return Answer(verb);
     }
 
@@ -74,11 +82,11 @@ internal sealed class PyTorchPeer : IContender, IDisposable
         return line.StartsWith(verb, StringComparison.Ordinal) ? line[verb.Length..].Trim() : throw new NotRunException(line);
     }
 
-    private sealed class Remote(PyTorchPeer peer, string id, Problem problem) : IRunner
+    private sealed class Remote(PyTorchPeer peer, string id, Problem problem, string way) : IRunner
     {
         public double Operations { get; } = 2.0 * problem.Shape.MultiplyAdds;
 
-        public string Detail => "";
+        public string Detail => way;
 
         public double Time(int calls) => double.Parse(
             peer.Ask(string.Create(CultureInfo.InvariantCulture, $"sample {id} {calls}"), "seconds"), CultureInfo.InvariantCulture);
@@ -90,6 +98,16 @@ internal sealed class PyTorchPeer : IContender, IDisposable
             return MemoryMarshal.Cast<byte, float>(File.ReadAllBytes(file)).ToArray();
         }
 
-        public void Dispose() => peer.Ask($"release {id}", "ready");
+        public void Dispose()
+        {
+            try
+            {
+                _ = peer.Ask($"release {id}", "ready");
+            }
+            catch (NotRunException)
+            {
+                // What there was to free is gone.
+            }
+        }
     }
 }

@@ -19,6 +19,11 @@ internal sealed record Wish(
 /// <summary>Every contender on every layer that was asked for.</summary>
 internal sealed class Contest : IDisposable
 {
+    /// <summary>The name of all of ours that are fast enough to be in a race.</summary>
+    public const string All = "all";
+
+    private const double LongestCall = 5;
+
     private readonly Wish _wish;
     private readonly List<IContender> _peers = [];
     private readonly List<IConvolution> _ours = [];
@@ -31,7 +36,12 @@ internal sealed class Contest : IDisposable
         _wish = wish;
         foreach (string name in wish.Ours)
         {
-            if (Catalogue.All.FirstOrDefault(candidate => candidate.Name == name) is { } found)
+            if (name == All)
+            {
+                _all = true;
+                _ours.AddRange(Catalogue.All);
+            }
+            else if (Catalogue.All.FirstOrDefault(candidate => candidate.Name == name) is { } found)
             {
                 _ours.Add(found);
             }
@@ -45,7 +55,16 @@ internal sealed class Contest : IDisposable
         {
             _all = true;
             _ours.AddRange(Catalogue.All);
-            _notes.Add("ours: all of the catalogue, the best of each layer after the fact: for orientation, the targets ask for a fixed choice");
+        }
+
+        if (_ours.All(one => one.Name != Group.Chosen))
+        {
+            _notes.Add($"without {Group.Chosen}, ours is the best of each layer after the fact: for orientation, since the targets ask for a fixed choice");
+        }
+
+        if (wish.Threads.Max() > Environment.ProcessorCount)
+        {
+            _notes.Add($"{wish.Threads.Max()} threads on {Environment.ProcessorCount} processors");
         }
 
         foreach (string name in wish.Peers)
@@ -132,7 +151,7 @@ internal sealed class Contest : IDisposable
             }
             catch (NotRunException why)
             {
-                _notes.Add($"a competing process: {why.Message}");
+                _notes.Add($"{layer.Id}, {setting}: {why.Message}");
                 continue;
             }
 
@@ -159,7 +178,7 @@ internal sealed class Contest : IDisposable
         {
             foreach (IConvolution one in Entered(layer, problem.Shape))
             {
-                prepared.Add(Prepare(new Ours(one), Variant.KindOf(one.ArithmeticOf(problem.Shape)), problem, setting.Threads));
+                prepared.Add(Tried(Prepare(new Ours(one), Variant.KindOf(one.ArithmeticOf(problem.Shape)), problem, setting.Threads)));
             }
 
             foreach (IContender peer in _peers)
@@ -190,6 +209,18 @@ internal sealed class Contest : IDisposable
                 runner?.Dispose();
             }
         }
+    }
+
+    // Nobody chose these one by one: what takes minutes is left out, visibly.
+    private (string Name, string? Kind, IRunner? Runner, string WhyNot) Tried((string Name, string? Kind, IRunner? Runner, string WhyNot) one)
+    {
+        if (_all && one.Runner?.Time(1) is > LongestCall and var seconds)
+        {
+            one.Runner.Dispose();
+            return (one.Name, one.Kind, null, string.Create(CultureInfo.InvariantCulture, $"{seconds:0} s a call"));
+        }
+
+        return one;
     }
 
     // A matrix product is also what `pointwise` is for.

@@ -9,7 +9,7 @@ internal sealed class FmaPeak(int threads) : IRunner
 {
     public const string Name = "FMA peak";
 
-    private const int Steps = 4096;
+    private const int Steps = 16384;
 
     // Enough for a latency of 4 cycles at 2 a cycle and for one of 5, few enough for 16 registers.
     private const int Chains = 12;

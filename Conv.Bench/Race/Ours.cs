@@ -15,7 +15,7 @@ internal sealed class Ours(IConvolution implementation) : IContender
 
     /// <summary>What sums in float32 as it stands, and fast enough to be in a race.</summary>
     public static bool IsCandidate(IConvolution implementation, ConvShape shape) =>
-        implementation is not Loop && implementation.Supports(shape) && implementation.ArithmeticOf(shape) is AnyOrder or Bilinear;
+        implementation is not (Loop or Float64) && implementation.Supports(shape) && implementation.ArithmeticOf(shape) is AnyOrder or Bilinear;
 }
 
 internal sealed class OurRunner : Runner

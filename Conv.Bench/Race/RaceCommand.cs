@@ -24,14 +24,14 @@ internal static class RaceCommand
           DOTNET_EnableAVX512=0 ONEDNN_MAX_CPU_ISA=AVX2 dotnet run -c Release --project Conv.Bench -- race
         """;
 
-    private static readonly string[] s_ours = ["auto", "auto-direct"];
+    private static readonly string[] s_ours = [Group.Chosen, Group.ChosenDirect];
 
     public static int Run(string[] arguments)
     {
         string[] letters = [.. Layers.All.Append(Layers.Product).Select(layer => layer.Id)];
         Option<string[]> layers = Words("--layers", letters, letters, "Which layers: a to m, and the product of two matrices.");
         Option<string[]> peers = Words("--peers", PeerList.Names, PeerList.Names, "Which peers.");
-        Option<string[]> ours = Words("--ours", s_ours, null, "Which of the catalogue; the verdicts need these two.");
+        Option<string[]> ours = Words("--ours", s_ours, null, "Which of the catalogue, or all; the verdicts need these two.");
         Option<int[]> threads = Numbers("--threads", [.. Enumerable.Range(1, Math.Min(2, Environment.ProcessorCount))], "How many threads.");
         Option<int[]> batch = Numbers("--batch", [1], "How many images.");
         Option<int> rounds = new("--rounds") { Description = "Samples of each contender on each layer.", DefaultValueFactory = _ => 15 };

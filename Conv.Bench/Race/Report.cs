@@ -12,17 +12,12 @@ internal sealed record Sheet(string Title, IReadOnlyList<string> Headers, IReadO
 /// <summary>What a run found, as tables: on the console, as Markdown, and each median as a line of TSV.</summary>
 internal sealed class Report(Results results, Wish wish)
 {
-    // A console that is a pipe has no width of its own.
-    private const int PipeWidth = 240;
-
-    // Below this a call is mostly the way there and back.
-    private const double Tiny = 20e-6;
-
     public void Print()
     {
         if (Console.IsOutputRedirected)
         {
-            AnsiConsole.Profile.Width = PipeWidth;
+            Console.Out.Write(Markdown());
+            return;
         }
 
         foreach (string line in Heading())
@@ -32,7 +27,7 @@ internal sealed class Report(Results results, Wish wish)
 
         foreach (Sheet sheet in Sheets())
         {
-            Table table = new() { Title = new TableTitle(Markup.Escape(sheet.Title)), Border = Console.IsOutputRedirected ? TableBorder.Markdown : TableBorder.Rounded };
+            Table table = new() { Title = new TableTitle(Markup.Escape(sheet.Title)), Border = TableBorder.Rounded };
             foreach (string header in sheet.Headers)
             {
                 _ = table.AddColumn(Markup.Escape(header));
@@ -51,6 +46,13 @@ internal sealed class Report(Results results, Wish wish)
     /// <summary>Both files are written beside and renamed, so that nobody reads half of one.</summary>
     public void Write(string path)
     {
+        Replace(path, Markdown());
+        Replace(Path.ChangeExtension(path, ".tsv"), Lines());
+    }
+
+    // As it is written to a file, and to a pipe, which has no width.
+    private string Markdown()
+    {
         StringBuilder text = new("# Race\n\n");
         _ = text.AppendJoin("\n", Heading().Select(line => $"- {line}")).Append('\n');
         foreach (Sheet sheet in Sheets())
@@ -59,8 +61,7 @@ internal sealed class Report(Results results, Wish wish)
             _ = text.AppendJoin("", sheet.Rows.Select(Line));
         }
 
-        Replace(path, text.ToString());
-        Replace(Path.ChangeExtension(path, ".tsv"), Lines());
+        return text.ToString();
 
         static string Line(IEnumerable<string> cells) => $"| {string.Join(" | ", cells.Select(cell => cell.Replace("|", "\\|", StringComparison.Ordinal)))} |\n";
     }
@@ -98,7 +99,7 @@ internal sealed class Report(Results results, Wish wish)
         string[] names = [.. results.Contenders.Select(contender => contender.Name)];
         return new Sheet(
             $"GFLOP/s, or µs a call: {setting}",
-            ["layer", "", .. names, "ours of peak", "best default peer / ours", "with Winograd"],
+            ["layer", "", .. names, "ours, of peak", "best default peer / ours", "with Winograd"],
             [
                 .. from @group in results.Groups
                    where @group.Setting == setting
@@ -118,7 +119,7 @@ internal sealed class Report(Results results, Wish wish)
     {
         null => "",
         { HasRun: false } entry => entry.Detail,
-        { Time.Median: < Tiny } entry when name != FmaPeak.Name => Text($"{1e6 * entry.Time.Median:0.00} µs"),
+        { IsTiny: true } entry => Text($"{1e6 * entry.Time.Median:0.00} µs"),
         { } entry => Text($"{entry.GigaflopsPerSecond:0.0}"),
     };
 

@@ -24,6 +24,9 @@ internal sealed record Entry(string Name, double[] Seconds, double Operations, d
 
     public Estimate Time { get; } = Statistics.Of(Seconds);
 
+    /// <summary>Whether a call is mostly the way there and back, so that its time says more than its rate.</summary>
+    public bool IsTiny => Operations < 1e6;
+
     public double GigaflopsPerSecond => Operations / Time.Median / 1e9;
 
     /// <summary>How many times as long the other takes, pair by pair.</summary>
@@ -33,23 +36,29 @@ internal sealed record Entry(string Name, double[] Seconds, double Operations, d
 /// <summary>A layer under one setting.</summary>
 internal sealed record Group(Layer Layer, Setting Setting, IReadOnlyList<Entry> Entries)
 {
-    private const string Chosen = "auto";
-    private const string ChosenDirect = "auto-direct";
+    /// <summary>Which of ours the verdicts are on.</summary>
+    public const string Chosen = "auto";
+
+    /// <summary>And where others sum directly too.</summary>
+    public const string ChosenDirect = "auto-direct";
 
     public Entry? this[string name] => Entries.FirstOrDefault(entry => entry.Name == name && entry.HasRun);
 
     /// <summary>Auto; where the catalogue has none, the best of ours, after the fact.</summary>
-    public Entry? Ours => this[Chosen] ?? Fastest(Entries.Where(entry => entry.Kind is not null));
+    public Entry? Ours => Entered(Chosen) ? this[Chosen] : Fastest(Entries.Where(entry => entry.Kind is not null));
 
     /// <summary>Auto limited to direct accuracy; where the catalogue has no Auto at all, the best direct one of ours, after the fact.</summary>
-    public Entry? OursDirect =>
-        this[ChosenDirect] ?? (this[Chosen] is null ? Fastest(Entries.Where(entry => entry.Kind == Variant.Direct)) : null);
+    public Entry? OursDirect => Entered(ChosenDirect) ? this[ChosenDirect]
+        : Entered(Chosen) ? null
+        : Fastest(Entries.Where(entry => entry.Kind == Variant.Direct));
 
     /// <summary>The fastest of these peers.</summary>
     public Entry? Best(IEnumerable<string> peers) => Fastest(Entries.Where(entry => peers.Contains(entry.Name)));
 
     /// <summary>The share of what the registers can do.</summary>
     public double? Share(Entry? entry) => this[FmaPeak.Name] is { } peak ? entry?.GigaflopsPerSecond / peak.GigaflopsPerSecond : null;
+
+    private bool Entered(string name) => Entries.Any(entry => entry.Name == name);
 
     private static Entry? Fastest(IEnumerable<Entry> entries) => entries.Where(entry => entry.HasRun).MinBy(entry => entry.Time.Median);
 }
