@@ -8,6 +8,7 @@
 What goes wrong comes back as `error MESSAGE`. COPIES: so many copies of the weights, used in turn. WAY: functional.conv2d, which takes weights
 as they are, or modules whose weights oneDNN has packed; the faster of them on this problem, found before anything is measured. Before it answers to `sample` it waits
 until its own workers have stopped spinning, so that they take nothing from who is measured next."""
+import ctypes
 import sys
 import time
 
@@ -29,6 +30,15 @@ def calm():
         time.sleep(0.001)
         if time.process_time() - used < 0.2 * (time.perf_counter() - wall):
             return
+
+
+def limit(threads):
+    """PyTorch's own threads, and those of the BLAS below it, which PyTorch does not tell."""
+    torch.set_num_threads(threads)
+    try:
+        ctypes.CDLL("libopenblas.so.0").openblas_set_num_threads(threads)
+    except (OSError, AttributeError):
+        pass  # another BLAS, whose threads are OpenMP's or one
 
 
 def plain(weights, keywords):
@@ -65,7 +75,7 @@ class Prepared:
         self.calls = [way(weights, keywords) for _ in range(copies)]
 
     def run(self, repetitions):
-        torch.set_num_threads(self.threads)
+        limit(self.threads)
         x, calls, turn, count = self.x, self.calls, self.turn, len(self.calls)
         if repetitions > 1:  # as the runners of the other process: one before, untimed
             calls[turn](x)

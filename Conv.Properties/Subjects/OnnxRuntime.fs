@@ -304,7 +304,12 @@ let internal load (path: string option) : struct (nativeint * string) =
 
             match getApi.Invoke apiVersion with
             | 0n -> raise (CannotOpen $"this ONNX Runtime no longer offers version {apiVersion} of its C API")
-            | table -> struct (table, version.Invoke() |> Marshal.PtrToStringUTF8 |> Option.ofObj |> Option.defaultValue "")
+            | table ->
+                struct (table,
+                        version.Invoke()
+                        |> Marshal.PtrToStringUTF8
+                        |> Option.ofObj
+                        |> Option.defaultValue "")
         | _ -> raise (CannotOpen $"'{candidates.Head}' is not ONNX Runtime: it exports no OrtGetApiBase; {advice}")
 
 let private ascii (text: string) = Marshal.StringToCoTaskMemUTF8 text
