@@ -38,6 +38,15 @@ internal sealed class PyTorchPeer : IContender, IDisposable
 
     public string Description { get; }
 
+    public TimeSpan ProcessorTime
+    {
+        get
+        {
+            _process.Refresh();
+            return _process.HasExited ? TimeSpan.Zero : _process.TotalProcessorTime;
+        }
+    }
+
     public IRunner Prepare(Problem problem, int threads)
     {
         string id = (++_prepared).ToString(CultureInfo.InvariantCulture);

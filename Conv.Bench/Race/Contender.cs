@@ -11,6 +11,9 @@ internal interface IContender
     /// <summary>Who that is, with its version.</summary>
     string Description { get; }
 
+    /// <summary>What processes of its own have used of the processors.</summary>
+    TimeSpan ProcessorTime => TimeSpan.Zero;
+
     /// <summary>Lays the weights out, so often as the problem asks.</summary>
     /// <exception cref="NotRunException">It does not take this problem.</exception>
     IRunner Prepare(Problem problem, int threads);

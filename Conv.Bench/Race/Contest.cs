@@ -22,7 +22,11 @@ internal sealed class Contest : IDisposable
     /// <summary>The name of all of ours that are fast enough to be in a race.</summary>
     public const string All = "all";
 
+    // Seconds.
     private const double LongestCall = 5;
+
+    // A share of the processors' time.
+    private const double Disturbing = 0.03;
 
     private readonly Wish _wish;
     private readonly List<IContender> _peers = [];
@@ -30,6 +34,8 @@ internal sealed class Contest : IDisposable
     private readonly List<string> _notes = [];
     private readonly List<Group> _groups = [];
     private readonly bool _all;
+    private TimeSpan _took;
+    private TimeSpan _others;
 
     public Contest(Wish wish)
     {
@@ -106,6 +112,13 @@ internal sealed class Contest : IDisposable
             Race(Layers.All.Single(layer => layer.Id == "b"), [new Setting(1, most, Competing: true)]);
         }
 
+        if (_others > Disturbing * _took * Environment.ProcessorCount)
+        {
+            _notes.Add(string.Create(
+                CultureInfo.InvariantCulture,
+                $"disturbed: other processes took {100 * _others / _took / Environment.ProcessorCount:0} % of the processors meanwhile"));
+        }
+
         List<Variant> variants = [];
         foreach (Layer layer in _wish.Layers.Where(layer => layer != Layers.Product))
         {
@@ -133,6 +146,10 @@ internal sealed class Contest : IDisposable
 
     private static void Progress(string line) => Console.Error.WriteLine($"race: {line}");
 
+    // What processes that are none of ours have used.
+    private TimeSpan Others() =>
+        Machine.BusyTime() - Environment.CpuUsage.TotalTime - _peers.Aggregate(TimeSpan.Zero, (sum, peer) => sum + peer.ProcessorTime);
+
     private void Race(Layer layer, IReadOnlyList<Setting> settings)
     {
         ConvShape shape = layer.Shape.With(batch: settings[0].Batch);
@@ -145,6 +162,7 @@ internal sealed class Contest : IDisposable
         foreach (Setting setting in settings)
         {
             long start = Stopwatch.GetTimestamp();
+            TimeSpan others = Others();
             try
             {
                 _groups.Add(new Group(layer, setting, setting.Competing ? Pressed(layer, problem, setting) : Measured(layer, problem, setting)));
@@ -156,9 +174,17 @@ internal sealed class Contest : IDisposable
             }
 
             Group group = _groups[^1];
+            TimeSpan took = Stopwatch.GetElapsedTime(start);
+            others = Others() - others;
+            if (!setting.Competing)
+            {
+                _took += took;
+                _others += others;
+            }
+
             Progress(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{layer.Id}, {setting}: {Shown(group.Ours)}; {string.Join(", ", _peers.Select(peer => Shown(group[peer.Name])).Where(text => text.Length > 0))} ({Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s)"));
+                $"{layer.Id}, {setting}: {Shown(group.Ours)}; {string.Join(", ", _peers.Select(peer => Shown(group[peer.Name])).Where(text => text.Length > 0))} ({took.TotalSeconds:0.0} s; others {100 * others / took / Environment.ProcessorCount:0} %)"));
         }
 
         static string Shown(Entry? entry) =>

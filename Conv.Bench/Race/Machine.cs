@@ -8,6 +8,9 @@ internal static class Machine
     // Where the system does not say.
     private const long Usual = 32 << 20;
 
+    // Of the fields of /proc/stat: cpu user nice system idle iowait irq softirq steal, in hundredths of a second.
+    private static readonly int[] s_busy = [1, 2, 3, 6, 7, 8];
+
     /// <summary>The largest cache that a core reaches.</summary>
     public static long LastLevelBytes { get; } = Largest();
 
@@ -19,6 +22,19 @@ internal static class Machine
     public static string Processor { get; } = File.Exists("/proc/cpuinfo")
         ? File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(": ")[^1] ?? "unknown"
         : "unknown";
+
+    /// <summary>What all processes, and the machine below this one, have used of the processors; zero where the system does not say.</summary>
+    public static TimeSpan BusyTime()
+    {
+        const string Stat = "/proc/stat";
+        if (!File.Exists(Stat))
+        {
+            return TimeSpan.Zero;
+        }
+
+        string[] fields = File.ReadLines(Stat).First().Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        return TimeSpan.FromMilliseconds(10 * s_busy.Sum(at => long.Parse(fields[at], CultureInfo.InvariantCulture)));
+    }
 
     private static long Largest()
     {
