@@ -131,7 +131,7 @@ internal sealed class Contest : IDisposable
             .Select(one => (one.Name, "of this repository"));
         return new Results(
             [.. ours, .. _peers.Select(peer => (peer.Name, peer.Description)), (FmaPeak.Name, "independent fused multiply-adds on registers")],
-            _notes,
+            [.. _notes.Distinct()],
             _groups,
             variants);
     }
@@ -156,7 +156,9 @@ internal sealed class Contest : IDisposable
         using Problem problem = new(shape, settings[0].Cold ? 3 * Machine.LastLevelBytes / 2 : 0);
         if (settings[0].Cold && problem.RotationBytes < Machine.LastLevelBytes)
         {
-            _notes.Add($"{layer.Id}: {problem.Copies} copies of its weights are {problem.RotationBytes / 1024} KiB: they stay in the last cache");
+            // What would come from memory is the sessions around the weights.
+            _notes.Add($"{layer.Id}: not measured with weights from memory: {problem.Copies} copies are {problem.RotationBytes / 1024} KiB, which stay in the last cache");
+            return;
         }
 
         foreach (Setting setting in settings)
