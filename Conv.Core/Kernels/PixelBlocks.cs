@@ -42,34 +42,34 @@ internal sealed unsafe class PixelBlocks
         long terms = shape.TermsPerOutput;
         Height = bands ? shape.OutHeight : 1;
         Width = bands ? shape.OutWidth : shape.OutHeight * shape.OutWidth;
-        Panels = Divide(shape.OutChannelsPerGroup, simd.Panel);
+        Panels = Cut.Count(shape.OutChannelsPerGroup, simd.Panel);
 
         // Whole channels for bands, so that a tap's offset is the same in every block.
         int unit = bands ? taps : 1;
         int units = Math.Max(1, (int)(terms / unit));
-        Depth = unit * Even(units, Math.Max(1, simd.Depth / unit));
+        Depth = unit * Cut.Even(units, Math.Max(1, simd.Depth / unit));
         OneDepth = terms <= Depth;
 
         int perPlane = Machine.Level2 / 4 / sizeof(float);
         int wanted = Math.Clamp(perPlane / Depth, simd.TileRows, PixelsWanted);
-        _columns = Even(Width, wanted);
+        _columns = Cut.Even(Width, wanted);
         if (_columns < Width)
         {
-            _columns = Math.Min(Width, Divide(_columns, simd.TileRows) * simd.TileRows);
+            _columns = Math.Min(Width, Cut.Count(_columns, simd.TileRows) * simd.TileRows);
         }
 
-        _rows = Even(Height, Math.Max(1, wanted / _columns));
+        _rows = Cut.Even(Height, Math.Max(1, wanted / _columns));
         PixelsPerBlock = _rows * _columns;
         int panels = OneDepth ? Panels : Math.Max(1, perPlane / (PixelsPerBlock * simd.Panel));
-        _panelsPerBlock = Even(Panels, panels);
-        long others = (long)shape.Batch * shape.Groups * Divide(Height, _rows) * Divide(Width, _columns);
-        long blocksWanted = Divide(PartsForEachMember * ThreadTeam.Size, others);
-        if (blocksWanted > Divide(Panels, _panelsPerBlock))
+        _panelsPerBlock = Cut.Even(Panels, panels);
+        long others = (long)shape.Batch * shape.Groups * Cut.Count(Height, _rows) * Cut.Count(Width, _columns);
+        long blocksWanted = others == 0 ? 1 : ((PartsForEachMember * ThreadTeam.Size) + others - 1) / others;
+        if (blocksWanted > Cut.Count(Panels, _panelsPerBlock))
         {
-            _panelsPerBlock = Even(Panels, Math.Max(1, (int)(Panels / blocksWanted)));
+            _panelsPerBlock = Cut.Even(Panels, Math.Max(1, (int)(Panels / blocksWanted)));
         }
 
-        Parts = checked((int)(others * Divide(Panels, _panelsPerBlock)));
+        Parts = checked((int)(others * Cut.Count(Panels, _panelsPerBlock)));
         SumFloats = (OneDepth ? 1L : _panelsPerBlock) * PixelsPerBlock * simd.Panel;
         _vertical = new Axis(_rows, shape.StrideHeight, shape.KernelHeight, shape.DilationHeight, shape.PadTop, shape.InHeight);
         _horizontal = new Axis(_columns, shape.StrideWidth, shape.KernelWidth, shape.DilationWidth, shape.PadLeft, shape.InWidth);
@@ -114,22 +114,24 @@ internal sealed unsafe class PixelBlocks
     /// <summary>From what a tap sees in one column of positions to the next.</summary>
     public int ColumnStep { get; }
 
+    /// <summary>From a term to the next, where all are as far apart: then there are no <see cref="Offsets"/>.</summary>
+    public int Step => _source switch
+    {
+        PixelSource.Image => _shape.InHeight * _shape.InWidth,
+        PixelSource.Patches => PixelsPerBlock,
+        _ => 0,
+    };
+
     /// <summary>Where the terms of a depth block stand, from what the first one sees at the block's first position.</summary>
     public int[] Offsets()
     {
-        int[] offsets = new int[Depth];
+        int[] offsets = new int[_source == PixelSource.Bands ? Depth : 0];
         int kernelWidth = _shape.KernelWidth, taps = _shape.KernelHeight * kernelWidth;
-        int plane = _shape.InHeight * _shape.InWidth;
         for (int term = 0; term < offsets.Length; term++)
         {
             (int channel, int tap) = Math.DivRem(term, taps);
             (int u, int v) = Math.DivRem(tap, kernelWidth);
-            offsets[term] = _source switch
-            {
-                PixelSource.Image => term * plane,
-                PixelSource.Patches => term * PixelsPerBlock,
-                _ => (((channel * _vertical.Length) + (u * _vertical.TapStep)) * _horizontal.Length) + (v * _horizontal.TapStep),
-            };
+            offsets[term] = (((channel * _vertical.Length) + (u * _vertical.TapStep)) * _horizontal.Length) + (v * _horizontal.TapStep);
         }
 
         return offsets;
@@ -138,9 +140,9 @@ internal sealed unsafe class PixelBlocks
     /// <summary>A block by its number.</summary>
     public PixelBlock Of(int part)
     {
-        (part, int panelBlock) = Math.DivRem(part, Divide(Panels, _panelsPerBlock));
-        (part, int columnBlock) = Math.DivRem(part, Divide(Width, _columns));
-        (part, int rowBlock) = Math.DivRem(part, Divide(Height, _rows));
+        (part, int panelBlock) = Math.DivRem(part, Cut.Count(Panels, _panelsPerBlock));
+        (part, int columnBlock) = Math.DivRem(part, Cut.Count(Width, _columns));
+        (part, int rowBlock) = Math.DivRem(part, Cut.Count(Height, _rows));
         (int image, int group) = Math.DivRem(part, _shape.Groups);
         int panel = panelBlock * _panelsPerBlock, row = rowBlock * _rows, column = columnBlock * _columns;
         return new PixelBlock(
@@ -206,13 +208,6 @@ internal sealed unsafe class PixelBlocks
             }
         }
     }
-
-    private static int Divide(int whole, int part) => whole == 0 ? 0 : ((whole - 1) / part) + 1;
-
-    private static long Divide(long whole, long part) => part == 0 ? 1 : ((whole - 1) / part) + 1;
-
-    // Parts as equal as possible, none larger than the most; at least 1.
-    private static int Even(int whole, int most) => Math.Max(1, Divide(whole, Math.Max(1, Divide(whole, most))));
 
     // One dimension of a band: what the taps see from some positions on.
     private readonly struct Axis

@@ -25,6 +25,8 @@ internal enum PixelSource
 /// </remarks>
 internal sealed unsafe class PixelProduct : PartedConvolution
 {
+    private const int LineFloats = 16;
+
     private readonly Simd _simd;
     private readonly PixelBlocks _blocks;
     private readonly AlignedFloats _weights;
@@ -111,6 +113,8 @@ internal sealed unsafe class PixelProduct : PartedConvolution
     {
         int panel = _simd.Panel;
         (int tiles, int rows, int taller) = _simd.Split(block.Columns);
+        int linesAhead = depth * panel / LineFloats / (tiles * block.Rows);
+        float* ahead = b + ((nint)(int)Shape.TermsPerOutput * panel);
         for (int run = 0; run < block.Rows; run++)
         {
             float* pixel = a + (run * _blocks.RowStep);
@@ -118,8 +122,10 @@ internal sealed unsafe class PixelProduct : PartedConvolution
             for (int tile = 0; tile < tiles; tile++)
             {
                 int height = tile < taller ? rows + 1 : rows;
+                _simd.Prefetch(linesAhead, ahead);
+                ahead += linesAhead * LineFloats;
                 _simd.Tile(
-                    height, depth, pixel, _blocks.ColumnStep, offsets, b, panel, bias == null ? c : bias, bias == null ? panel : 0, c, panel);
+                    height, depth, pixel, _blocks.ColumnStep, _blocks.Step, offsets, b, bias == null ? c : bias, bias == null ? panel : 0, c, panel);
                 pixel += height * _blocks.ColumnStep;
                 c += height * panel;
             }

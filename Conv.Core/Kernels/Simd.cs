@@ -1,14 +1,12 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Conv;
 
 /// <summary>The kernels for one width of vector; which one a process uses is decided once.</summary>
 internal abstract unsafe class Simd
 {
-    private int* _sequence;
-
     /// <summary>One for each width, the widest first. A width that the processor lacks is emulated: the same bits, slowly.</summary>
     public static IReadOnlyList<Simd> All { get; } =
     [
@@ -34,9 +32,6 @@ internal abstract unsafe class Simd
     /// <summary>Terms of a sum for which a panel of the right factor takes half of the first-level cache.</summary>
     public int Depth => Machine.Level1 / 2 / (Panel * sizeof(float));
 
-    /// <summary>0, 1, … below <see cref="Depth"/>: the offsets of what stands side by side.</summary>
-    public int* Sequence => _sequence == null ? _sequence = NewSequence(Depth) : _sequence;
-
     /// <summary>As many tiles as so many rows need, their heights as equal as possible: (rows of the first ones, how many of these).</summary>
     public (int Tiles, int Rows, int Taller) Split(int rows)
     {
@@ -44,21 +39,22 @@ internal abstract unsafe class Simd
         return tiles == 0 ? default : (tiles, rows / tiles, rows % tiles);
     }
 
-    // For the life of the process.
-    private static int* NewSequence(int count)
-    {
-        int* sequence = (int*)NativeMemory.Alloc((nuint)count, sizeof(int));
-        for (int at = 0; at < count; at++)
-        {
-            sequence[at] = at;
-        }
-
-        return sequence;
-    }
-
-    /// <summary><see cref="MicroKernel.Tile"/> with so many rows, at most <see cref="TileRows"/>.</summary>
+    /// <summary><see cref="MicroKernel.Tile"/> with so many rows, at most <see cref="TileRows"/>; offsets null where the terms are evenly
+    /// apart.</summary>
     public abstract void Tile(
-        int rows, int depth, float* a, nint rowStride, int* offsets, float* b, nint strideB, float* from, nint strideFrom, float* c, nint strideC);
+        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* from, nint strideFrom, float* c, nint strideC);
+
+    /// <summary>Asks for cache lines of 16 numbers before they are needed; any address will do.</summary>
+    public void Prefetch(int lines, float* from)
+    {
+        if (Sse.IsSupported)
+        {
+            for (int line = 0; line < lines; line++)
+            {
+                Sse.Prefetch1(from + (16 * line));
+            }
+        }
+    }
 
     /// <summary>to[j·strideTo + i] = from[i·strideFrom + j] for i &lt; rows, j &lt; columns.</summary>
     public abstract void Transpose(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo);
@@ -93,22 +89,22 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
 
     /// <inheritdoc/>
     public override void Tile(
-        int rows, int depth, float* a, nint rowStride, int* offsets, float* b, nint strideB, float* from, nint strideFrom, float* c, nint strideC)
+        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* from, nint strideFrom, float* c, nint strideC)
     {
         switch (rows)
         {
-            case 1: MicroKernel.Tile<TLanes, TVector, One>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 2: MicroKernel.Tile<TLanes, TVector, Two>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 3: MicroKernel.Tile<TLanes, TVector, Three>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 4: MicroKernel.Tile<TLanes, TVector, Four>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 5: MicroKernel.Tile<TLanes, TVector, Five>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 6: MicroKernel.Tile<TLanes, TVector, Six>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 7: MicroKernel.Tile<TLanes, TVector, Seven>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 8: MicroKernel.Tile<TLanes, TVector, Eight>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 9: MicroKernel.Tile<TLanes, TVector, Nine>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 10: MicroKernel.Tile<TLanes, TVector, Ten>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 11: MicroKernel.Tile<TLanes, TVector, Eleven>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
-            case 12: MicroKernel.Tile<TLanes, TVector, Twelve>(depth, a, rowStride, offsets, b, strideB, from, strideFrom, c, strideC); break;
+            case 1: MicroKernel.Tile<TLanes, TVector, One>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 2: MicroKernel.Tile<TLanes, TVector, Two>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 3: MicroKernel.Tile<TLanes, TVector, Three>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 4: MicroKernel.Tile<TLanes, TVector, Four>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 5: MicroKernel.Tile<TLanes, TVector, Five>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 6: MicroKernel.Tile<TLanes, TVector, Six>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 7: MicroKernel.Tile<TLanes, TVector, Seven>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 8: MicroKernel.Tile<TLanes, TVector, Eight>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 9: MicroKernel.Tile<TLanes, TVector, Nine>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 10: MicroKernel.Tile<TLanes, TVector, Ten>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 11: MicroKernel.Tile<TLanes, TVector, Eleven>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
+            case 12: MicroKernel.Tile<TLanes, TVector, Twelve>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
             default: throw new ArgumentOutOfRangeException(nameof(rows), rows, $"rows is {rows}, it must be from 1 to {TileRows}.");
         }
     }

@@ -16,23 +16,23 @@ internal sealed class WinogradBlocks
     {
         int size = outputs + taps - 1;
         Positions = size * size;
-        TileRows = Divide(shape.OutHeight, outputs);
-        int tilesAcross = Divide(shape.OutWidth, outputs);
-        Tiles = Even(tilesAcross, TilesWanted);
-        StripsAcross = Divide(tilesAcross, Tiles);
+        TileRows = Cut.Count(shape.OutHeight, outputs);
+        int tilesAcross = Cut.Count(shape.OutWidth, outputs);
+        Tiles = Cut.Even(tilesAcross, TilesWanted);
+        StripsAcross = Cut.Count(tilesAcross, Tiles);
         Strips = checked(shape.Batch * StripsAcross * TileRows);
-        Panels = Math.Max(1, Divide(shape.OutChannelsPerGroup, simd.Panel));
-        ChannelBlocks = Divide(shape.InChannelsPerGroup, simd.Lanes);
+        Panels = Math.Max(1, Cut.Count(shape.OutChannelsPerGroup, simd.Panel));
+        ChannelBlocks = Cut.Count(shape.InChannelsPerGroup, simd.Lanes);
         Channels = ChannelBlocks * simd.Lanes;
 
         // The transformed inputs of a block may leave the second cache: they are read from front to back.
         long stripFloats = (long)Positions * Tiles * Math.Max(Channels, simd.Lanes);
-        StripsPerBlock = Even(Strips, (int)Math.Clamp(8L * Machine.Level2 / sizeof(float) / stripFloats, 1, Math.Max(1, Strips)));
-        Blocks = Divide(Strips, StripsPerBlock);
+        StripsPerBlock = Cut.Even(Strips, (int)Math.Clamp(8L * Machine.Level2 / sizeof(float) / stripFloats, 1, Math.Max(1, Strips)));
+        Blocks = Cut.Count(Strips, StripsPerBlock);
         int parts = PartsForEachMember * ThreadTeam.Size;
-        InputStrips = Even(StripsPerBlock, Math.Max(1, StripsPerBlock / Math.Max(1, Divide(parts, Math.Max(1, ChannelBlocks)))));
+        InputStrips = Cut.Even(StripsPerBlock, Math.Max(1, StripsPerBlock / Math.Max(1, Cut.Count(parts, Math.Max(1, ChannelBlocks)))));
         int sums = Machine.Level2 / 4 / sizeof(float) / (Positions * Tiles * simd.Panel);
-        OutputStrips = Even(StripsPerBlock, Math.Clamp(sums, 1, Math.Max(1, StripsPerBlock / Divide(parts, Panels))));
+        OutputStrips = Cut.Even(StripsPerBlock, Math.Clamp(sums, 1, Math.Max(1, StripsPerBlock / Cut.Count(parts, Panels))));
 
         // A line more, so that the positions of a tile do not all fall into one set of the cache.
         InputStride = (StripsPerBlock * Tiles * (nint)Channels) + 16;
@@ -92,9 +92,4 @@ internal sealed class WinogradBlocks
 
     /// <summary>Room that a part needs which sums.</summary>
     public long SumFloats { get; }
-
-    private static int Divide(int whole, int part) => whole == 0 ? 0 : ((whole - 1) / part) + 1;
-
-    // Parts as equal as possible, none larger than the most; at least 1.
-    private static int Even(int whole, int most) => Math.Max(1, Divide(whole, Math.Max(1, Divide(whole, Math.Max(1, most)))));
 }

@@ -19,12 +19,14 @@ internal sealed record WinogradTile(int Outputs, int Taps, int Pairs, AlignedFlo
 /// <remarks>Two phases for each group and block. Neither the schedule nor the number of threads can change a bit.</remarks>
 internal sealed unsafe class WinogradProduct : PartedConvolution
 {
+    private const int LineFloats = 16;
+
     private readonly Simd _simd;
     private readonly WinogradTile _tile;
     private readonly WinogradBlocks _blocks;
     private readonly AlignedFloats _kernels;
     private readonly AlignedFloats _bias;
-    private readonly int[] _offsets;
+    private readonly int _depth;
 
     /// <summary>Keeps the kernels as they are.</summary>
     /// <param name="simd">The processor's kernels.</param>
@@ -41,7 +43,7 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
         _tile = tile;
         _blocks = blocks;
         _kernels = kernels;
-        _offsets = [.. Enumerable.Range(0, Math.Min(simd.Depth, Math.Max(1, shape.InChannelsPerGroup)))];
+        _depth = Cut.Even(Math.Max(1, shape.InChannelsPerGroup), simd.Depth);
         _bias = new AlignedFloats((shape.Groups * blocks.Panels * simd.Panel) + simd.Panel);
         for (int o = 0; o < bias.Length; o++)
         {
@@ -58,8 +60,8 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
     {
         int strips = Math.Min(_blocks.StripsPerBlock, _blocks.Strips - FirstStrip(phase));
         return (phase & 1) == 0
-            ? _blocks.ChannelBlocks * Divide(strips, _blocks.InputStrips)
-            : _blocks.Panels * Divide(strips, _blocks.OutputStrips);
+            ? _blocks.ChannelBlocks * Cut.Count(strips, _blocks.InputStrips)
+            : _blocks.Panels * Cut.Count(strips, _blocks.OutputStrips);
     }
 
     /// <inheritdoc/>
@@ -82,8 +84,6 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
             TransformOutputs(group, channel, first + strip, count, output, own);
         }
     }
-
-    private static int Divide(int whole, int part) => whole == 0 ? 0 : ((whole - 1) / part) + 1;
 
     private int FirstStrip(int phase) => phase / 2 % _blocks.Blocks * _blocks.StripsPerBlock;
 
@@ -152,33 +152,34 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
         nint number = ((nint)group * _blocks.Panels) + panel;
         fixed (float* kernels = _kernels, biases = _bias)
         {
-            fixed (int* offsets = _offsets)
+            float* b = kernels + (number * _blocks.Positions * channels * width);
+            float* zeros = biases + (Shape.Groups * _blocks.Panels * width);
+            for (int position = 0; position < _blocks.Positions; position++)
             {
-                float* b = kernels + (number * _blocks.Positions * channels * width);
-                float* zeros = biases + (Shape.Groups * _blocks.Panels * width);
-                for (int position = 0; position < _blocks.Positions; position++)
+                for (int channel = 0; channel < channels || channel == 0; channel += _depth)
                 {
-                    for (int channel = 0; channel < channels || channel == 0; channel += _offsets.Length)
+                    int depth = Math.Min(_depth, channels - channel);
+                    float* pixel = a + channel;
+                    float* c = sums;
+                    float* ahead = b + (depth * width);
+                    int linesAhead = depth * width / LineFloats / tiles;
+                    for (int tile = 0; tile < tiles; tile++)
                     {
-                        int depth = Math.Min(_offsets.Length, channels - channel);
-                        float* pixel = a + channel;
-                        float* c = sums;
-                        for (int tile = 0; tile < tiles; tile++)
-                        {
-                            int height = tile < taller ? rows + 1 : rows;
-                            _simd.Tile(
-                                height, depth, pixel, _blocks.Channels, offsets, b, width,
-                                channel == 0 ? zeros : c, channel == 0 ? 0 : width, c, width);
-                            pixel += (nint)height * _blocks.Channels;
-                            c += height * width;
-                        }
-
-                        b += depth * width;
+                        int height = tile < taller ? rows + 1 : rows;
+                        _simd.Prefetch(linesAhead, ahead);
+                        ahead += linesAhead * LineFloats;
+                        _simd.Tile(
+                            height, depth, pixel, _blocks.Channels, 1, null, b,
+                            channel == 0 ? zeros : c, channel == 0 ? 0 : width, c, width);
+                        pixel += (nint)height * _blocks.Channels;
+                        c += height * width;
                     }
 
-                    a += _blocks.InputStride;
-                    sums += _blocks.SumStride;
+                    b += depth * width;
                 }
+
+                a += _blocks.InputStride;
+                sums += _blocks.SumStride;
             }
         }
     }
