@@ -4,8 +4,9 @@ namespace Conv;
 /// A 1×1 convolution, which is a matrix product: <c>Y[o, p] = b[o] + Σ_c K[o, c]·X[c, p]</c> for each image and group,
 /// p over the output positions.
 /// </summary>
-/// <remarks>With stride 1 and no padding X is the input itself; otherwise the positions that are read are gathered into the
-/// workspace, padding as zeros. Dilation means nothing to a single tap.</remarks>
+/// <remarks>With stride 1 and no padding X is the input itself: for large planes pixels lie in the lanes and a few of them are packed at a
+/// time, for small ones output channels do and nothing is copied. Otherwise the positions that are read are gathered into the workspace,
+/// padding as zeros. Dilation means nothing to a single tap.</remarks>
 public sealed class Pointwise : IConvolution
 {
     private readonly Simd _simd;
@@ -35,7 +36,9 @@ public sealed class Pointwise : IConvolution
     {
         Guard.Supported(this, shape);
         Guard.Weights(shape, kernel.Length, bias.Length);
-        return new PixelProduct(_simd, shape, OutputsAreInputs(shape) ? PixelSource.Image : PixelSource.Patches, kernel, bias);
+        return !OutputsAreInputs(shape) ? new PixelProduct(_simd, shape, PixelSource.Patches, kernel, bias)
+            : PlaneProduct.Suits(_simd, shape) ? new PlaneProduct(_simd, shape, kernel, bias)
+            : new PixelProduct(_simd, shape, PixelSource.Image, kernel, bias);
     }
 
     private static bool OutputsAreInputs(ConvShape shape) => shape is

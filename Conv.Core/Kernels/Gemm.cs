@@ -51,8 +51,7 @@ internal static unsafe class Gemm
         Simd simd = Simd.Best;
         int depthAtOnce = Math.Min(depth, simd.Depth), columnsAtOnce = Math.Min(ColumnsAtOnce, (columns + simd.Panel - 1) / simd.Panel * simd.Panel);
         int members = (long)rows * columns * depth < WorthSharing ? 1 : Math.Min(threads, ThreadTeam.Size);
-        // A panel more for each, behind which rows that are filled up may reach.
-        int ownFloats = (depthAtOnce * columnsAtOnce) + simd.Panel;
+        int ownFloats = columnsAtOnce / simd.Panel * (int)simd.PanelStride(depthAtOnce);
         using Rented packed = new(members * ownFloats);
         fixed (float* pinnedA = a, pinnedB = b, pinnedC = c, own = packed.Span)
         {
@@ -94,13 +93,7 @@ internal static unsafe class Gemm
             for (int k = 0; k < of->Depth; k += of->DepthAtOnce)
             {
                 int depth = Math.Min(of->DepthAtOnce, of->Depth - k);
-                for (int j = 0; j < columns; j += simd.Panel)
-                {
-                    simd.CopyRows(
-                        depth, of->B + (k * of->StrideB) + column + j, of->StrideB, 1,
-                        0, Math.Min(simd.Panel, columns - j), simd.Panel, packed + ((nint)j * depth));
-                }
-
+                simd.Pack(depth, columns, of->B + (k * of->StrideB) + column, of->StrideB, packed);
                 for (int i = 0; i < rows; i += rowsInCache)
                 {
                     int rowsHere = Math.Min(rowsInCache, rows - i);
@@ -108,7 +101,7 @@ internal static unsafe class Gemm
                     {
                         AddPanel(
                             rowsHere, Math.Min(simd.Panel, columns - j), depth, a + (i * of->StrideA) + k, of->StrideA,
-                            packed + ((nint)j * depth), c + (i * of->StrideC) + j, of->StrideC);
+                            packed + (j / simd.Panel * simd.PanelStride(depth)), c + (i * of->StrideC) + j, of->StrideC);
                     }
                 }
             }

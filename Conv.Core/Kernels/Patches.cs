@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace Conv;
 
 /// <summary>The patch matrix of im2col, one row for each tap (c, u, v), one column for each output position, and its adjoint.</summary>
@@ -53,15 +55,70 @@ internal static class Patches
     public static unsafe void GatherRows(
         ConvShape shape, float* image, int firstTerm, int terms, int first, int count, float* patches, int stride)
     {
-        int length = shape.InChannelsPerGroup * shape.InHeight * shape.InWidth;
-        TensorView dense = TensorView.Dense(shape.InChannelsPerGroup, shape.InHeight, shape.InWidth);
-        for (int term = firstTerm; term < firstTerm + terms; term++)
+        int plane = shape.InHeight * shape.InWidth, taps = shape.KernelHeight * shape.KernelWidth;
+        (int firstRow, int firstColumn) = Math.DivRem(first, shape.OutWidth);
+        (int c, int tap) = Math.DivRem(firstTerm, taps);
+        (int u, int v) = Math.DivRem(tap, shape.KernelWidth);
+        for (int term = 0; term < terms; term++, patches += stride)
         {
-            (int c, int tap) = Math.DivRem(term, shape.KernelHeight * shape.KernelWidth);
-            (int u, int v) = Math.DivRem(tap, shape.KernelWidth);
-            TensorView channel = dense with { Offset = dense.At(0, c, 0, 0) };
-            GatherTap(shape, new ReadOnlySpan<float>(image, length), channel, u, v, first, new Span<float>(patches, count));
-            patches += stride;
+            int offset = (v * shape.DilationWidth) - shape.PadLeft;
+            (int begin, int end) = ConvShape.OutputsMeeting(offset, shape.OutWidth, shape.StrideWidth, shape.InWidth);
+            float* channel = image + ((nint)c * plane);
+            float* row = patches;
+            for (int left = count, i = firstRow, j = firstColumn, length; left > 0; left -= length, row += length, i++, j = 0)
+            {
+                length = Math.Min(shape.OutWidth - j, left);
+                int h = (i * shape.StrideHeight) + (u * shape.DilationHeight) - shape.PadTop;
+                int from = Math.Clamp(begin, j, j + length), to = Math.Clamp(end, j, j + length);
+                if ((uint)h >= (uint)shape.InHeight)
+                {
+                    from = to = j;
+                }
+
+                CopyRow(from - j, to - from, j + length - to, channel + ((nint)h * shape.InWidth) + (from * shape.StrideWidth) + offset, shape.StrideWidth, row);
+            }
+
+            if (++v == shape.KernelWidth)
+            {
+                v = 0;
+                if (++u == shape.KernelHeight)
+                {
+                    u = 0;
+                    c++;
+                }
+            }
+        }
+    }
+
+    // Zeros, numbers of the image, zeros. Most runs are short.
+    private static unsafe void CopyRow(int zerosBefore, int count, int zerosAfter, float* from, int stride, float* to)
+    {
+        for (int at = 0; at < zerosBefore; at++)
+        {
+            *to++ = 0;
+        }
+
+        if (stride == 1 && count >= 4)
+        {
+            // The last four numbers may be some of the ones before, once more.
+            for (int at = 0; at < count - 4; at += 4)
+            {
+                Vector128.Load(from + at).Store(to + at);
+            }
+
+            Vector128.Load(from + count - 4).Store(to + count - 4);
+        }
+        else
+        {
+            for (int at = 0; at < count; at++)
+            {
+                to[at] = from[at * stride];
+            }
+        }
+
+        for (int at = 0; at < zerosAfter; at++)
+        {
+            to[count + at] = 0;
         }
     }
 

@@ -20,7 +20,7 @@ internal readonly record struct PixelBlock(int Image, int Group, int FirstPanel,
 internal sealed unsafe class PixelBlocks
 {
     private const int PixelsWanted = 128;
-    private const int PartsForEachMember = 4;
+    private const int PartsForEachMember = 2;
 
     private readonly Simd _simd;
     private readonly ConvShape _shape;

@@ -32,6 +32,9 @@ internal abstract unsafe class Simd
     /// <summary>Terms of a sum for which a panel of the right factor takes half of the first-level cache.</summary>
     public int Depth => Machine.Level1 / 2 / (Panel * sizeof(float));
 
+    /// <summary>Numbers from one packed panel to the next: a line more than they need, so that they do not share the sets of a cache.</summary>
+    public nint PanelStride(int rows) => ((nint)rows * Panel) + 16;
+
     /// <summary>As many tiles as so many rows need, their heights as equal as possible: (rows of the first ones, how many of these).</summary>
     public (int Tiles, int Rows, int Taller) Split(int rows)
     {
@@ -63,6 +66,10 @@ internal abstract unsafe class Simd
     /// <paramref name="length"/>, one after another.</summary>
     /// <remarks>Up to a vector more is written behind the last.</remarks>
     public abstract void CopyRows(int rows, float* from, nint strideFrom, nint stride, int left, int count, int length, float* to);
+
+    /// <summary>Panels of a matrix, <see cref="PanelStride"/> apart, the last one filled up with zeros: each row is read once, from front to
+    /// back.</summary>
+    public abstract void Pack(int rows, int columns, float* from, nint strideFrom, float* to);
 
     /// <summary><see cref="RowKernel.Row"/> for so many vectors, one to eight.</summary>
     public abstract void Row(int vectors, int depth, float* weights, int* offsets, float bias, float* x, float* y);
@@ -184,6 +191,30 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
             for (int at = left + count; at < length; at += lanes)
             {
                 TLanes.Store(zero, to + at);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void Pack(int rows, int columns, float* from, nint strideFrom, float* to)
+    {
+        int lanes = TLanes.Count, panel = 2 * lanes;
+        nint step = PanelStride(rows);
+        for (; rows > 0; rows--, from += strideFrom, to += panel)
+        {
+            float* source = from, target = to;
+            int left = columns;
+            for (; left >= panel; left -= panel, source += panel, target += step)
+            {
+                TVector first = TLanes.Load(source), second = TLanes.Load(source + lanes);
+                TLanes.Store(first, target);
+                TLanes.Store(second, target + lanes);
+            }
+
+            for (int at = 0; left > 0 && at < panel; at++)
+            {
+                target[at] = at < left ? source[at] : 0;
             }
         }
     }

@@ -27,7 +27,7 @@ internal sealed class WinogradBlocks
 
         // The transformed inputs of a block may leave the second cache: they are read from front to back.
         long stripFloats = (long)Positions * Tiles * Math.Max(Channels, simd.Lanes);
-        StripsPerBlock = Cut.Even(Strips, (int)Math.Clamp(8L * Machine.Level2 / sizeof(float) / stripFloats, 1, Math.Max(1, Strips)));
+        StripsPerBlock = Cut.Even(Strips, (int)Math.Clamp(4L * Machine.Level2 / sizeof(float) / stripFloats, 1, Math.Max(1, Strips)));
         Blocks = Cut.Count(Strips, StripsPerBlock);
         int parts = PartsForEachMember * ThreadTeam.Size;
         InputStrips = Cut.Even(StripsPerBlock, Math.Max(1, StripsPerBlock / Math.Max(1, Cut.Count(parts, Math.Max(1, ChannelBlocks)))));

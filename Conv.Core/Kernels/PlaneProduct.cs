@@ -1,0 +1,155 @@
+namespace Conv;
+
+/// <summary>
+/// <c>Y[o, p] = b[o] + Σ_c K[o, c]·X[c, p]</c> for each image and group, one tap, no padding, stride 1: pixels in the lanes, weights broadcast.
+/// </summary>
+/// <remarks>For planes of many pixels: what is packed is a panel of pixels, which the second-level cache holds, and sums are stored where they
+/// belong. A part is some output channels at some pixels of one image and group; terms are added in the order of c.</remarks>
+internal sealed unsafe class PlaneProduct : PartedConvolution
+{
+    private const int PanelsAtOnce = 8;
+
+    private readonly Simd _simd;
+    private readonly int _depth;
+    private readonly int _pixels;
+    private readonly int _blocks;
+    private readonly AlignedFloats _weights;
+    private readonly AlignedFloats _bias;
+
+    /// <summary>Packs the weights: of each tile of output channels and block of terms, term after term.</summary>
+    public PlaneProduct(Simd simd, ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
+        : base(shape, 0, PixelFloats(simd, shape) + (simd.TileRows * simd.Panel))
+    {
+        _simd = simd;
+        _depth = DepthOf(simd, shape);
+        _pixels = PixelsOf(simd, shape);
+        _blocks = Cut.Count(shape.OutHeight * shape.OutWidth, _pixels);
+        _weights = new AlignedFloats(shape.KernelLength);
+        _bias = new AlignedFloats((long)shape.OutChannels * simd.Panel);
+        for (int o = 0; o < shape.OutChannels; o++)
+        {
+            _bias.Span.Slice(o * simd.Panel, simd.Panel).Fill(bias.IsEmpty ? 0 : bias[o]);
+        }
+
+        Pack(kernel);
+    }
+
+    /// <summary>Whether this is the better way: few pixels are left over, and enough to fill panels.</summary>
+    public static bool Suits(Simd simd, ConvShape shape)
+    {
+        int pixels = shape.OutHeight * shape.OutWidth, panels = Cut.Count(pixels, simd.Panel);
+        return pixels >= 16 * simd.Panel && (long)shape.OutChannels * simd.Panel <= Array.MaxLength / sizeof(float)
+            && (panels * (long)simd.Panel) - pixels <= pixels / 32;
+    }
+
+    /// <inheritdoc/>
+    protected override int Phases => 1;
+
+    /// <inheritdoc/>
+    public override int PartsOf(int phase) => Shape.Batch * Shape.Groups * _blocks;
+
+    /// <inheritdoc/>
+    protected override void Do(int phase, int part, float* input, float* output, float* shared, float* own)
+    {
+        (int imageAndGroup, int block) = Math.DivRem(part, _blocks);
+        int group = imageAndGroup % Shape.Groups;
+        int plane = Shape.InHeight * Shape.InWidth, channels = Shape.InChannelsPerGroup, outChannels = Shape.OutChannelsPerGroup;
+        int first = block * _pixels, pixels = Math.Min(_pixels, plane - first);
+        float* x = input + ((nint)imageAndGroup * channels * plane) + first;
+        float* y = output + ((nint)imageAndGroup * outChannels * plane) + first;
+        float* spare = own + PixelFloats(_simd, Shape);
+        fixed (float* weights = _weights, bias = _bias)
+        {
+            for (int c = 0; c < channels || c == 0; c += _depth)
+            {
+                int depth = Math.Min(_depth, channels - c);
+                _simd.Pack(depth, pixels, x + ((nint)c * plane), plane, own);
+                float* k = weights + ((nint)group * outChannels * channels) + ((nint)outChannels * c);
+                float* b = c == 0 ? bias + ((nint)group * outChannels * _simd.Panel) : null;
+                MultiplyTiles(pixels, depth, k, own, b, y, spare);
+            }
+        }
+    }
+
+    private static int DepthOf(Simd simd, ConvShape shape) => Cut.Even(Math.Max(1, shape.InChannelsPerGroup), simd.Depth);
+
+    // Whole panels, some at once, so that weights that leave the first cache are read from the second as seldom.
+    private static int PixelsOf(Simd simd, ConvShape shape)
+    {
+        int panels = Cut.Count(shape.OutHeight * shape.OutWidth, simd.Panel);
+        return Cut.Even(panels, PanelsAtOnce) * simd.Panel;
+    }
+
+    private static long PixelFloats(Simd simd, ConvShape shape) => PixelsOf(simd, shape) / simd.Panel * (long)simd.PanelStride(DepthOf(simd, shape));
+
+    // A tile of output channels at all panels before the next one: so rows of outputs are written from front to back. bias is null where
+    // sums are added to what is there.
+    private void MultiplyTiles(int pixels, int depth, float* k, float* panels, float* bias, float* y, float* spare)
+    {
+        int width = _simd.Panel;
+        nint plane = (nint)Shape.OutHeight * Shape.OutWidth;
+        (int tiles, int rows, int taller) = _simd.Split(Shape.OutChannelsPerGroup);
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            int height = tile < taller ? rows + 1 : rows;
+            float* panel = panels;
+            for (int p = 0; p < pixels; p += width, panel += _simd.PanelStride(depth))
+            {
+                float* c = y + p;
+                if (pixels - p >= width)
+                {
+                    _simd.Tile(height, depth, k, 1, height, null, panel, bias == null ? c : bias, bias == null ? plane : width, c, plane);
+                    continue;
+                }
+
+                // Whole vectors do not fit between the last pixels and the next channel.
+                if (bias == null)
+                {
+                    Copy(height, pixels - p, c, plane, spare, width);
+                }
+
+                _simd.Tile(height, depth, k, 1, height, null, panel, bias == null ? spare : bias, width, spare, width);
+                Copy(height, pixels - p, spare, width, c, plane);
+            }
+
+            k += height * depth;
+            bias = bias == null ? null : bias + (height * width);
+            y += height * plane;
+        }
+    }
+
+    private static void Copy(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo)
+    {
+        for (int row = 0; row < rows; row++)
+        {
+            new ReadOnlySpan<float>(from + (row * strideFrom), columns).CopyTo(new Span<float>(to + (row * strideTo), columns));
+        }
+    }
+
+    private void Pack(ReadOnlySpan<float> kernel)
+    {
+        int channels = Shape.InChannelsPerGroup, at = 0;
+        (int tiles, int rows, int taller) = _simd.Split(Shape.OutChannelsPerGroup);
+        Span<float> weights = _weights.Span;
+        for (int group = 0; group < Shape.Groups; group++)
+        {
+            for (int c = 0; c < channels; c += _depth)
+            {
+                int o = group * Shape.OutChannelsPerGroup;
+                for (int tile = 0; tile < tiles; tile++)
+                {
+                    int height = tile < taller ? rows + 1 : rows;
+                    for (int term = c; term < Math.Min(c + _depth, channels); term++)
+                    {
+                        for (int row = 0; row < height; row++)
+                        {
+                            weights[at++] = kernel[((o + row) * channels) + term];
+                        }
+                    }
+
+                    o += height;
+                }
+            }
+        }
+    }
+}
