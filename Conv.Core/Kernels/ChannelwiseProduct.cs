@@ -70,25 +70,31 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
                         _band.Copy(from, first, own);
                     }
 
-                    float* x = own;
-                    for (int i = first; i < Math.Min(first + _band.Rows, height); i++, x += rowStep, to += width)
-                    {
-                        // Whole vectors are written. What is too much of a row is where the next ones go; behind the last is another's.
-                        bool fits = (long)(height - i) * width >= vectorsInRow * lanes;
-                        float* row = fits ? to : spare;
-                        for (int vector = 0, vectors; vector < vectorsInRow; vector += vectors)
-                        {
-                            vectors = Math.Min(VectorsAtOnce, vectorsInRow - vector);
-                            _simd.Row(vectors, taps, weights, offsets, _bias[o], x + (vector * lanes), row + (vector * lanes));
-                        }
+                    float* x = own + _band.Lead;
+                    int rows = Math.Min(_band.Rows, height - first);
 
-                        if (!fits)
-                        {
-                            new ReadOnlySpan<float>(spare, width).CopyTo(new Span<float>(to, width));
-                        }
+                    // Whole vectors are written. What is too much of a row is where the next ones go, which are written later; behind the
+                    // last is another's.
+                    int safe = Math.Min(rows, Math.Max(0, height - first - ((vectorsInRow * lanes) - 1) / width));
+                    Compute(safe, weights, offsets, _bias[o], x, rowStep, to, width);
+                    to += (nint)safe * width;
+                    for (int row = safe; row < rows; row++, to += width)
+                    {
+                        Compute(1, weights, offsets, _bias[o], x + (row * rowStep), rowStep, spare, width);
+                        new ReadOnlySpan<float>(spare, width).CopyTo(new Span<float>(to, width));
                     }
                 }
             }
+        }
+    }
+
+    // The last columns first, because of what is written behind them.
+    private void Compute(int rows, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY)
+    {
+        for (int vector = (_band.Vectors - 1) / VectorsAtOnce * VectorsAtOnce; vector >= 0; vector -= VectorsAtOnce)
+        {
+            int vectors = Math.Min(VectorsAtOnce, _band.Vectors - vector), column = vector * _simd.Lanes;
+            _simd.Rows(vectors, rows, _offsets.Length, weights, offsets, bias, x + column, strideX, y + column, strideY);
         }
     }
 
@@ -106,6 +112,7 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
             Vectors = VectorsOf(simd, shape);
             PhaseLength = (int)PhaseLengthOf(simd, shape);
             RowLength = shape.StrideWidth * PhaseLength;
+            Lead = LeadOf(simd, shape);
             long room = Machine.Level1 / sizeof(float) * 3 / 4;
             long rows = shape.OutHeight;
             while (rows > 1 && RowsSeen(shape, rows) * RowLength > room)
@@ -127,6 +134,9 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
 
         public int RowLength { get; }
 
+        /// <summary>Zeros more than the padding before each row, so that the image begins where a vector does.</summary>
+        public int Lead { get; }
+
         public long Length { get; }
 
         public long Floats { get; }
@@ -146,8 +156,8 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
             band += before * RowLength;
             if (stride == 1)
             {
-                int count = Math.Clamp(RowLength - _shape.PadLeft, 0, _shape.InWidth);
-                _simd.CopyRows(inside, from, _shape.InWidth, 1, Math.Min(_shape.PadLeft, RowLength), count, RowLength, band);
+                int left = Math.Min(_shape.PadLeft + Lead, RowLength);
+                _simd.CopyRows(inside, from, _shape.InWidth, 1, left, Math.Min(RowLength - left, _shape.InWidth), RowLength, band);
             }
             else
             {
@@ -176,8 +186,14 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
         private static long RowsSeen(ConvShape shape, long rows) =>
             ((rows - 1) * shape.StrideHeight) + ((shape.KernelHeight - 1L) * shape.DilationHeight) + 1;
 
-        // Whole vectors of outputs, seen through the last tap.
-        private static long PhaseLengthOf(Simd simd, ConvShape shape) =>
-            ((long)VectorsOf(simd, shape) * simd.Lanes) + ((shape.KernelWidth - 1L) * shape.DilationWidth / shape.StrideWidth) + 1;
+        private static int LeadOf(Simd simd, ConvShape shape) =>
+            shape.StrideWidth == 1 ? (simd.Lanes - (shape.PadLeft % simd.Lanes)) % simd.Lanes : 0;
+
+        // Whole vectors of outputs, seen through the last tap; whole vectors again.
+        private static long PhaseLengthOf(Simd simd, ConvShape shape)
+        {
+            long seen = LeadOf(simd, shape) + ((long)VectorsOf(simd, shape) * simd.Lanes) + ((shape.KernelWidth - 1L) * shape.DilationWidth / shape.StrideWidth) + 1;
+            return (seen + simd.Lanes - 1) / simd.Lanes * simd.Lanes;
+        }
     }
 }

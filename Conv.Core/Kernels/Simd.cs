@@ -71,8 +71,9 @@ internal abstract unsafe class Simd
     /// back.</summary>
     public abstract void Pack(int rows, int columns, float* from, nint strideFrom, float* to);
 
-    /// <summary><see cref="RowKernel.Row"/> for so many vectors, one to eight.</summary>
-    public abstract void Row(int vectors, int depth, float* weights, int* offsets, float bias, float* x, float* y);
+    /// <summary><see cref="RowKernel.Rows"/> of so many vectors, one to eight.</summary>
+    public abstract void Rows(
+        int vectors, int rows, int depth, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY);
 
     /// <summary><see cref="WinogradPasses.Input"/> for so many pairs of points.</summary>
     public abstract void WinogradInput(
@@ -220,18 +221,19 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
     }
 
     /// <inheritdoc/>
-    public override void Row(int vectors, int depth, float* weights, int* offsets, float bias, float* x, float* y)
+    public override void Rows(
+        int vectors, int rows, int depth, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY)
     {
         switch (vectors)
         {
-            case 1: RowKernel.Row<TLanes, TVector, One>(depth, weights, offsets, bias, x, y); break;
-            case 2: RowKernel.Row<TLanes, TVector, Two>(depth, weights, offsets, bias, x, y); break;
-            case 3: RowKernel.Row<TLanes, TVector, Three>(depth, weights, offsets, bias, x, y); break;
-            case 4: RowKernel.Row<TLanes, TVector, Four>(depth, weights, offsets, bias, x, y); break;
-            case 5: RowKernel.Row<TLanes, TVector, Five>(depth, weights, offsets, bias, x, y); break;
-            case 6: RowKernel.Row<TLanes, TVector, Six>(depth, weights, offsets, bias, x, y); break;
-            case 7: RowKernel.Row<TLanes, TVector, Seven>(depth, weights, offsets, bias, x, y); break;
-            case 8: RowKernel.Row<TLanes, TVector, Eight>(depth, weights, offsets, bias, x, y); break;
+            case 1: RowKernel.Rows<TLanes, TVector, One>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 2: RowKernel.Rows<TLanes, TVector, Two>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 3: RowKernel.Rows<TLanes, TVector, Three>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 4: RowKernel.Rows<TLanes, TVector, Four>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 5: RowKernel.Rows<TLanes, TVector, Five>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 6: RowKernel.Rows<TLanes, TVector, Six>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 7: RowKernel.Rows<TLanes, TVector, Seven>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 8: RowKernel.Rows<TLanes, TVector, Eight>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
             default: throw new ArgumentOutOfRangeException(nameof(vectors), vectors, $"vectors is {vectors}, it must be from 1 to 8.");
         }
     }
