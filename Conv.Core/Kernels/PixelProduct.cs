@@ -122,7 +122,7 @@ internal sealed unsafe class PixelProduct : PartedConvolution
             for (int tile = 0; tile < tiles; tile++)
             {
                 int height = tile < taller ? rows + 1 : rows;
-                _simd.Prefetch(linesAhead, ahead);
+                Simd.Prefetch(linesAhead, ahead);
                 ahead += linesAhead * LineFloats;
                 _simd.Tile(
                     height, depth, pixel, _blocks.ColumnStep, _blocks.Step, offsets, b, bias == null ? c : bias, bias == null ? panel : 0, c, panel);

@@ -48,7 +48,7 @@ internal abstract unsafe class Simd
         int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* from, nint strideFrom, float* c, nint strideC);
 
     /// <summary>Asks for cache lines of 16 numbers before they are needed; any address will do.</summary>
-    public void Prefetch(int lines, float* from)
+    public static void Prefetch(int lines, float* from)
     {
         if (Sse.IsSupported)
         {

@@ -166,7 +166,7 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
                     for (int tile = 0; tile < tiles; tile++)
                     {
                         int height = tile < taller ? rows + 1 : rows;
-                        _simd.Prefetch(linesAhead, ahead);
+                        Simd.Prefetch(linesAhead, ahead);
                         ahead += linesAhead * LineFloats;
                         _simd.Tile(
                             height, depth, pixel, _blocks.Channels, 1, null, b,
