@@ -2,16 +2,18 @@ namespace Conv;
 
 /// <summary>The implementation of this assembly that should be the fastest for a shape, among those whose error bound the caller accepts.</summary>
 /// <remarks>
-/// <para>The choice is a function of the shape and of the limit alone: by the multiply-adds that each algorithm carries out, padded tiles
+/// <para>The choice is a function of the shape, the limit and the size of the last cache: by the multiply-adds that each algorithm carries out, padded tiles
 /// included, by what its transforms cost beside them, and by the weights that it reads.</para>
 /// <para>The limit is on the amplification: the largest row sum of an algorithm's absolute program, over that of the definition. By it the
 /// bound of docs/bounds.md, lemma 4, grows against that of lemma 2.</para>
 /// </remarks>
 public sealed class Auto : IConvolution
 {
-    // In multiply-adds of one lane: a transformed number's share of its transform, and a weight's way from the third cache.
+    // In multiply-adds: a transformed number's share of its transform; a weight's way from the last cache, or from memory where they are more than
+    // half of a cache that other programs use as well. Measured, no law of nature.
     private const double TransformCost = 14;
-    private const double WeightCost = 4;
+    private const double WeightFromCache = 4;
+    private const double WeightFromMemory = 12;
 
     private readonly double _limit;
     private readonly Pointwise _pointwise = new();
@@ -75,12 +77,12 @@ public sealed class Auto : IConvolution
         }
 
         IConvolution direct = _pointwise.Supports(shape) ? _pointwise : PrefersPatches(shape) && _patches.Supports(shape) ? _patches : _direct;
-        double least = shape.MultiplyAdds;
+        double least = shape.MultiplyAdds + (shape.KernelLength * WeightCost(shape.KernelLength));
         foreach (Winograd candidate in _bilinear)
         {
             if (candidate.Amplification <= _limit && candidate.Supports(shape))
             {
-                double cost = candidate.Cost(shape, TransformCost, WeightCost);
+                double cost = candidate.Cost(shape, TransformCost, WeightCost(candidate.KernelFloats(shape)));
                 if (cost < least)
                 {
                     least = cost;
@@ -92,6 +94,8 @@ public sealed class Auto : IConvolution
         return direct;
     }
 
+    private static double WeightCost(double weights) => weights * sizeof(float) <= Machine.Level3 / 2 ? WeightFromCache : WeightFromMemory;
+
     // Rows of outputs that do not fill the register tiles: patches run on from one row to the next.
-    private static bool PrefersPatches(ConvShape shape) => shape.OutWidth < Simd.Best.TileRows * 2 && shape.OutChannelsPerGroup >= 64;
+    private static bool PrefersPatches(ConvShape shape) => shape.OutWidth < Simd.Best.TileRows / 2 && shape.OutChannelsPerGroup >= 64;
 }

@@ -116,6 +116,9 @@ public sealed class Winograd : IConvolution
         return positions * ((tiles * products) + (tiles * (c + o) * transform) + (products * weight));
     }
 
+    /// <summary>Numbers of the transformed kernels.</summary>
+    internal double KernelFloats(ConvShape shape) => (double)shape.KernelLength * _tile.Size * _tile.Size / (_tile.Taps * _tile.Taps);
+
     private static double AmplificationOf(Bilinear arithmetic, int taps)
     {
         double[] inputs = [.. RowSums(arithmetic.InputTransform)], kernels = [.. RowSums(arithmetic.KernelTransform)];

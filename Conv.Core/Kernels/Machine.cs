@@ -15,6 +15,9 @@ internal static class Machine
     /// <summary>Second level, of one core.</summary>
     public static int Level2 { get; } = Cache(2) ?? (512 << 10);
 
+    /// <summary>Third level, of all cores that share it.</summary>
+    public static int Level3 { get; } = Cache(3) ?? (16 << 20);
+
     private static int? Cache(int level)
     {
         if (!X86Base.IsSupported)

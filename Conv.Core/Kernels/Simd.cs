@@ -29,8 +29,9 @@ internal abstract unsafe class Simd
     /// <summary>Columns of a register tile: two vectors.</summary>
     public int Panel => 2 * Lanes;
 
-    /// <summary>Terms of a sum for which a panel of the right factor takes half of the first-level cache.</summary>
-    public int Depth => Machine.Level1 / 2 / (Panel * sizeof(float));
+    /// <summary>Terms of a sum for which a panel of the right factor takes a quarter of the first-level cache: the left factor passes through
+    /// it, and another program may share it.</summary>
+    public int Depth => Machine.Level1 / 4 / (Panel * sizeof(float));
 
     /// <summary>Numbers from one packed panel to the next: a line more than they need, so that they do not share the sets of a cache.</summary>
     public nint PanelStride(int rows) => ((nint)rows * Panel) + 16;

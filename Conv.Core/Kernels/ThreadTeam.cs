@@ -31,7 +31,7 @@ internal static unsafe class ThreadTeam
     private const int Looks = 50;
 
     // How long the caller looks whether the others are done before it gives its processor to whoever can use it.
-    private const int LooksForDone = 500;
+    private const int LooksForDone = 3000;
 
     private static readonly Lock s_start = new();
     private static readonly object s_done = new();

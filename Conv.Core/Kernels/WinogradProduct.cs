@@ -192,7 +192,6 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
         nint row = (nint)_blocks.Tiles * outputs * lanes, plane = (nint)Shape.OutHeight * Shape.OutWidth;
         fixed (float* constants = _tile.Constants, biases = _bias)
         {
-            float* zeros = biases + (Shape.Groups * _blocks.Panels * width);
             for (int strip = 0; strip < strips; strip++)
             {
                 (int image, int tileRow, int tileColumn) = Of(firstStrip + strip);
@@ -211,7 +210,7 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
                     for (int tile = 0; tile * outputs < columnsHere; tile++)
                     {
                         _simd.WinogradOutput(
-                            _tile.Pairs, outputs, constants, zeros, size,
+                            _tile.Pairs, outputs, constants, null, size,
                             sums + (tile * width), size * _blocks.SumStride, _blocks.SumStride, half, size * lanes, lanes);
                         _simd.WinogradOutput(
                             _tile.Pairs, outputs, constants, bias, outputs,
