@@ -153,7 +153,6 @@ public sealed class Winograd : IConvolution
         {
             (int group, int inGroup) = Math.DivRem(o, shape.OutChannelsPerGroup);
             (int number, int lane) = Math.DivRem(inGroup, panel);
-            number += group * blocks.Panels;
             for (int c = 0; c < inChannels; c++)
             {
                 ReadOnlySpan<float> taken = kernel.Slice(((o * inChannels) + c) * taps, taps);
@@ -161,7 +160,7 @@ public sealed class Winograd : IConvolution
                 _wideTransform?.Sandwich(taken, transformed);
                 for (int position = 0; position < positions; position++)
                 {
-                    to[(((((number * positions) + position) * inChannels) + c) * panel) + lane] = transformed[position];
+                    to[(((((((group * positions) + position) * blocks.Panels) + number) * inChannels) + c) * panel) + lane] = transformed[position];
                 }
             }
         }

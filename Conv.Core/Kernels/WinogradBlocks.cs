@@ -25,21 +25,22 @@ internal sealed class WinogradBlocks
         ChannelBlocks = Cut.Count(shape.InChannelsPerGroup, simd.Lanes);
         Channels = ChannelBlocks * simd.Lanes;
 
-        // The transformed inputs of a block may leave the second cache: they are read from front to back.
-        long stripFloats = (long)Positions * Tiles * Math.Max(Channels, simd.Lanes);
+        // Transformed inputs and sums of a block may leave the second cache: each is written once and read once, from front to back.
+        long stripFloats = (long)Positions * Tiles * Math.Max(Channels + (Panels * simd.Panel), simd.Lanes);
         StripsPerBlock = Cut.Even(Strips, (int)Math.Clamp(4L * Machine.Level2 / sizeof(float) / stripFloats, 1, Math.Max(1, Strips)));
         Blocks = Cut.Count(Strips, StripsPerBlock);
         int parts = PartsForEachMember * ThreadTeam.Size;
-        InputStrips = Cut.Even(StripsPerBlock, Math.Max(1, StripsPerBlock / Math.Max(1, Cut.Count(parts, Math.Max(1, ChannelBlocks)))));
-        int sums = Machine.Level2 / 4 / sizeof(float) / (Positions * Tiles * simd.Panel);
-        OutputStrips = Cut.Even(StripsPerBlock, Math.Clamp(sums, 1, Math.Max(1, StripsPerBlock / Cut.Count(parts, Panels))));
+        InputStrips = Cut.Even(StripsPerBlock, StripsPerBlock / Math.Max(1, Cut.Count(parts, Math.Max(1, ChannelBlocks))));
+        OutputStrips = Cut.Even(StripsPerBlock, StripsPerBlock / Math.Max(1, Cut.Count(parts, Panels)));
 
         // A line more, so that the positions of a tile do not all fall into one set of the cache.
         InputStride = (StripsPerBlock * Tiles * (nint)Channels) + 16;
-        SumStride = (OutputStrips * Tiles * (nint)simd.Panel) + 16;
+        SumStride = (StripsPerBlock * Tiles * (nint)simd.Panel) + 16;
         Width = (Tiles * outputs) + taps - 1;
-        InputFloats = 2L * size * Width * simd.Lanes;
-        SumFloats = (Positions * (long)SumStride) + ((long)outputs * Tiles * outputs * simd.Lanes) + ((long)outputs * size * simd.Lanes);
+        SharedFloats = Positions * (InputStride + (Panels * (long)SumStride));
+        long inputs = 2L * size * Width * simd.Lanes;
+        long sums = ((long)outputs * Tiles * outputs * simd.Lanes) + ((long)outputs * size * simd.Lanes);
+        OwnFloats = Math.Max(inputs, sums);
     }
 
     /// <summary>(m + r − 1)².</summary>
@@ -66,7 +67,7 @@ internal sealed class WinogradBlocks
     /// <summary>Strips of a part that transforms inputs.</summary>
     public int InputStrips { get; }
 
-    /// <summary>Strips of a part that sums and transforms outputs.</summary>
+    /// <summary>Strips of a part that transforms outputs.</summary>
     public int OutputStrips { get; }
 
     /// <summary>Panels of output channels in a group.</summary>
@@ -87,9 +88,9 @@ internal sealed class WinogradBlocks
     /// <summary>Numbers from one position's sums to the next's.</summary>
     public nint SumStride { get; }
 
-    /// <summary>Room that a part needs which transforms inputs.</summary>
-    public long InputFloats { get; }
+    /// <summary>Room for the transformed inputs and the sums of a block.</summary>
+    public long SharedFloats { get; }
 
-    /// <summary>Room that a part needs which sums.</summary>
-    public long SumFloats { get; }
+    /// <summary>Room that a part needs.</summary>
+    public long OwnFloats { get; }
 }

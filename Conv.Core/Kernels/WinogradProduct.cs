@@ -12,11 +12,10 @@ internal sealed record WinogradTile(int Outputs, int Taps, int Pairs, AlignedFlo
 }
 
 /// <summary>
-/// <c>Y = Aᵀ·[Σ_c U_c ⊙ (Bᵀ·d_c·B)]·A + b</c> with transformed kernels U: for a block of tiles first all inputs are transformed, channels in
-/// the lanes; then, for a panel of output channels, the sums of every position are a matrix product, and are transformed while they are
-/// in the second-level cache.
+/// <c>Y = Aᵀ·[Σ_c U_c ⊙ (Bᵀ·d_c·B)]·A + b</c> with transformed kernels U, in three phases for each group and block of tiles: inputs are
+/// transformed, channels in the lanes; the sums of every position are a matrix product; sums are transformed.
 /// </summary>
-/// <remarks>Two phases for each group and block. Neither the schedule nor the number of threads can change a bit.</remarks>
+/// <remarks>A part of the second phase is a position: its inputs stay in a near cache while its kernels pass by once. Neither the schedule nor the number of threads can change a bit.</remarks>
 internal sealed unsafe class WinogradProduct : PartedConvolution
 {
     private const int LineFloats = 16;
@@ -33,11 +32,11 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
     /// <param name="shape">The convolution.</param>
     /// <param name="tile">The algorithm.</param>
     /// <param name="blocks">How it is cut.</param>
-    /// <param name="kernels">U: G×panels×(m+r−1)²×(C/G)×panel, lanes beyond the last channel zero.</param>
+    /// <param name="kernels">U: G×(m+r−1)²×panels×(C/G)×panel, lanes beyond the last channel zero.</param>
     /// <param name="bias">O numbers, or empty.</param>
     public WinogradProduct(
         Simd simd, ConvShape shape, WinogradTile tile, WinogradBlocks blocks, AlignedFloats kernels, ReadOnlySpan<float> bias)
-        : base(shape, blocks.Positions * (long)blocks.InputStride, Math.Max(blocks.InputFloats, blocks.SumFloats))
+        : base(shape, blocks.SharedFloats, blocks.OwnFloats)
     {
         _simd = simd;
         _tile = tile;
@@ -53,39 +52,46 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
     }
 
     /// <inheritdoc/>
-    protected override int Phases => 2 * Shape.Groups * _blocks.Blocks;
+    protected override int Phases => 3 * Shape.Groups * _blocks.Blocks;
 
     /// <inheritdoc/>
     public override int PartsOf(int phase)
     {
         int strips = Math.Min(_blocks.StripsPerBlock, _blocks.Strips - FirstStrip(phase));
-        return (phase & 1) == 0
-            ? _blocks.ChannelBlocks * Cut.Count(strips, _blocks.InputStrips)
-            : _blocks.Panels * Cut.Count(strips, _blocks.OutputStrips);
+        return (phase % 3) switch
+        {
+            0 => _blocks.ChannelBlocks * Cut.Count(strips, _blocks.InputStrips),
+            1 => _blocks.Positions,
+            _ => _blocks.Panels * Cut.Count(strips, _blocks.OutputStrips),
+        };
     }
 
     /// <inheritdoc/>
     protected override void Do(int phase, int part, float* input, float* output, float* shared, float* own)
     {
-        int group = phase / 2 / _blocks.Blocks, first = FirstStrip(phase);
+        int group = phase / 3 / _blocks.Blocks, first = FirstStrip(phase);
         int strips = Math.Min(_blocks.StripsPerBlock, _blocks.Strips - first);
-        bool inputs = (phase & 1) == 0;
-        (int strip, int channel) = Math.DivRem(part, inputs ? _blocks.ChannelBlocks : _blocks.Panels);
-        int most = inputs ? _blocks.InputStrips : _blocks.OutputStrips;
-        strip *= most;
-        int count = Math.Min(most, strips - strip);
-        if (inputs)
+        float* sums = shared + (_blocks.Positions * _blocks.InputStride);
+        if (phase % 3 == 0)
         {
-            TransformInputs(group, channel * _simd.Lanes, first, strip, count, input, shared, own);
+            (int strip, int channel) = Math.DivRem(part, _blocks.ChannelBlocks);
+            strip *= _blocks.InputStrips;
+            TransformInputs(group, channel * _simd.Lanes, first, strip, Math.Min(_blocks.InputStrips, strips - strip), input, shared, own);
+        }
+        else if (phase % 3 == 1)
+        {
+            Multiply(group, part, strips, shared + (part * _blocks.InputStride), sums + (part * _blocks.SumStride));
         }
         else
         {
-            Multiply(group, channel, strip, count, shared, own);
-            TransformOutputs(group, channel, first + strip, count, output, own);
+            (int strip, int panel) = Math.DivRem(part, _blocks.Panels);
+            strip *= _blocks.OutputStrips;
+            float* ofPart = sums + (panel * _blocks.Positions * _blocks.SumStride) + ((nint)strip * _blocks.Tiles * _simd.Panel);
+            TransformOutputs(group, panel, first + strip, Math.Min(_blocks.OutputStrips, strips - strip), ofPart, output, own);
         }
     }
 
-    private int FirstStrip(int phase) => phase / 2 % _blocks.Blocks * _blocks.StripsPerBlock;
+    private int FirstStrip(int phase) => phase / 3 % _blocks.Blocks * _blocks.StripsPerBlock;
 
     private (int Image, int TileRow, int TileColumn) Of(int strip)
     {
@@ -143,18 +149,16 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
         _simd.Transpose(channels, to - from, source, (nint)Shape.InHeight * Shape.InWidth, row + (from * lanes), lanes);
     }
 
-    // The sums of every position for one panel of output channels.
-    private void Multiply(int group, int panel, int firstStrip, int strips, float* transformed, float* sums)
+    // The sums of one position for all output channels of a group.
+    private void Multiply(int group, int position, int strips, float* a, float* sums)
     {
         int channels = Shape.InChannelsPerGroup, width = _simd.Panel;
         (int tiles, int rows, int taller) = _simd.Split(strips * _blocks.Tiles);
-        float* a = transformed + ((nint)firstStrip * _blocks.Tiles * _blocks.Channels);
-        nint number = ((nint)group * _blocks.Panels) + panel;
         fixed (float* kernels = _kernels, biases = _bias)
         {
-            float* b = kernels + (number * _blocks.Positions * channels * width);
+            float* b = kernels + (((((nint)group * _blocks.Positions) + position) * _blocks.Panels) * channels * width);
             float* zeros = biases + (Shape.Groups * _blocks.Panels * width);
-            for (int position = 0; position < _blocks.Positions; position++)
+            for (int panel = 0; panel < _blocks.Panels; panel++, sums += _blocks.Positions * _blocks.SumStride)
             {
                 for (int channel = 0; channel < channels || channel == 0; channel += _depth)
                 {
@@ -177,18 +181,14 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
 
                     b += depth * width;
                 }
-
-                a += _blocks.InputStride;
-                sums += _blocks.SumStride;
             }
         }
     }
 
-    private void TransformOutputs(int group, int panel, int firstStrip, int strips, float* output, float* own)
+    private void TransformOutputs(int group, int panel, int firstStrip, int strips, float* ofPart, float* output, float* own)
     {
         int lanes = _simd.Lanes, width = _simd.Panel, outputs = _tile.Outputs, size = _tile.Size;
-        float* half = own + (_blocks.Positions * _blocks.SumStride);
-        float* rows = half + (outputs * size * lanes);
+        float* half = own, rows = half + (outputs * size * lanes);
         nint row = (nint)_blocks.Tiles * outputs * lanes, plane = (nint)Shape.OutHeight * Shape.OutWidth;
         fixed (float* constants = _tile.Constants, biases = _bias)
         {
@@ -206,7 +206,7 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
                     }
 
                     float* bias = biases + (group * _blocks.Panels * width) + inGroup;
-                    float* sums = own + ((nint)strip * _blocks.Tiles * width) + lane;
+                    float* sums = ofPart + ((nint)strip * _blocks.Tiles * width) + lane;
                     for (int tile = 0; tile * outputs < columnsHere; tile++)
                     {
                         _simd.WinogradOutput(
