@@ -116,13 +116,13 @@ internal static unsafe class Gemm
                 int rowsHere = tile < taller ? height + 1 : height;
                 if (columns == simd.Panel)
                 {
-                    simd.Tile(rowsHere, depth, a, strideA, 1, null, panel, c, strideC, c, strideC);
+                    simd.Tile(rowsHere, depth, a, strideA, 1, null, panel, null, c, strideC, c, strideC);
                 }
                 else
                 {
                     // Whole vectors do not fit between the last columns and the next row: work on a copy.
                     CopyRows(rowsHere, columns, c, strideC, spare, simd.Panel);
-                    simd.Tile(rowsHere, depth, a, strideA, 1, null, panel, spare, simd.Panel, spare, simd.Panel);
+                    simd.Tile(rowsHere, depth, a, strideA, 1, null, panel, null, spare, simd.Panel, spare, simd.Panel);
                     CopyRows(rowsHere, columns, spare, simd.Panel, c, strideC);
                 }
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Conv;
 
@@ -12,14 +13,19 @@ namespace Conv;
 /// row of biases (a stride of 0).</para>
 /// <para>One source for every width and height: what a constant rules out is not compiled. Two terms a turn, because instructions that do not
 /// multiply cost as much as those that do where two programs share a core.</para>
+/// <para>With TAhead a cache line behind <c>ahead</c> is asked for every other term: weights that come from memory arrive while others are
+/// multiplied.</para>
 /// </remarks>
 internal static unsafe class MicroKernel
 {
+    private const int LineFloats = 16;
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Tile<TLanes, TVector, TRows>(
-        int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* from, nint strideFrom, float* c, nint strideC)
+    public static void Tile<TLanes, TVector, TRows, TAhead>(
+        int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
         where TLanes : ILanes<TVector>
         where TVector : struct
+        where TAhead : struct, IConstant
         where TRows : struct, IConstant
     {
         Unsafe.SkipInit(out Pair<TVector> s0);
@@ -60,6 +66,11 @@ internal static unsafe class MicroKernel
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
                 a += step;
                 b += 2 * panel;
+                if (TAhead.Value != 0)
+                {
+                    Sse.Prefetch1(ahead);
+                    ahead += LineFloats;
+                }
             }
             while (--pairs != 0);
         }
@@ -73,6 +84,11 @@ internal static unsafe class MicroKernel
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
                 offsets += 2;
                 b += 2 * panel;
+                if (TAhead.Value != 0)
+                {
+                    Sse.Prefetch1(ahead);
+                    ahead += LineFloats;
+                }
             }
             while (--pairs != 0);
         }

@@ -27,6 +27,9 @@ internal sealed unsafe class PixelProduct : PartedConvolution
 {
     private const int LineFloats = 16;
 
+    // With so few tiles to a panel of weights, weights do not arrive by themselves as fast as they are used.
+    private const int TilesThatWait = 16;
+
     private readonly Simd _simd;
     private readonly PixelBlocks _blocks;
     private readonly AlignedFloats _weights;
@@ -113,7 +116,8 @@ internal sealed unsafe class PixelProduct : PartedConvolution
     {
         int panel = _simd.Panel;
         (int tiles, int rows, int taller) = _simd.Split(block.Columns);
-        int linesAhead = depth * panel / LineFloats / (tiles * block.Rows);
+        int linesAhead = depth / 2;
+        bool wait = tiles * block.Rows <= TilesThatWait;
         float* ahead = b + ((nint)(int)Shape.TermsPerOutput * panel);
         for (int run = 0; run < block.Rows; run++)
         {
@@ -122,10 +126,9 @@ internal sealed unsafe class PixelProduct : PartedConvolution
             for (int tile = 0; tile < tiles; tile++)
             {
                 int height = tile < taller ? rows + 1 : rows;
-                Simd.Prefetch(linesAhead, ahead);
-                ahead += linesAhead * LineFloats;
                 _simd.Tile(
-                    height, depth, pixel, _blocks.ColumnStep, _blocks.Step, offsets, b, bias == null ? c : bias, bias == null ? panel : 0, c, panel);
+                    height, depth, pixel, _blocks.ColumnStep, _blocks.Step, offsets, b, wait ? ahead : null, bias == null ? c : bias, bias == null ? panel : 0, c, panel);
+                ahead += linesAhead * LineFloats;
                 pixel += height * _blocks.ColumnStep;
                 c += height * panel;
             }

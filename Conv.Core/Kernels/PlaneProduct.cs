@@ -98,7 +98,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
                 float* c = y + p;
                 if (pixels - p >= width)
                 {
-                    _simd.Tile(height, depth, k, 1, height, null, panel, bias == null ? c : bias, bias == null ? plane : width, c, plane);
+                    _simd.Tile(height, depth, k, 1, height, null, panel, null, bias == null ? c : bias, bias == null ? plane : width, c, plane);
                     continue;
                 }
 
@@ -108,7 +108,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
                     Copy(height, pixels - p, c, plane, spare, width);
                 }
 
-                _simd.Tile(height, depth, k, 1, height, null, panel, bias == null ? spare : bias, width, spare, width);
+                _simd.Tile(height, depth, k, 1, height, null, panel, null, bias == null ? spare : bias, width, spare, width);
                 Copy(height, pixels - p, spare, width, c, plane);
             }
 

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using static Conv.Constants;
 
 namespace Conv;
 
@@ -44,21 +45,9 @@ internal abstract unsafe class Simd
     }
 
     /// <summary><see cref="MicroKernel.Tile"/> with so many rows, at most <see cref="TileRows"/>; offsets null where the terms are evenly
-    /// apart.</summary>
+    /// apart, ahead null where nothing is to be asked for.</summary>
     public abstract void Tile(
-        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* from, nint strideFrom, float* c, nint strideC);
-
-    /// <summary>Asks for cache lines of 16 numbers before they are needed; any address will do.</summary>
-    public static void Prefetch(int lines, float* from)
-    {
-        if (Sse.IsSupported)
-        {
-            for (int line = 0; line < lines; line++)
-            {
-                Sse.Prefetch1(from + (16 * line));
-            }
-        }
-    }
+        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC);
 
     /// <summary>to[j·strideTo + i] = from[i·strideFrom + j] for i &lt; rows, j &lt; columns.</summary>
     public abstract void Transpose(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo);
@@ -98,23 +87,37 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
 
     /// <inheritdoc/>
     public override void Tile(
-        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* from, nint strideFrom, float* c, nint strideC)
+        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
+    {
+        if (ahead != null && Sse.IsSupported)
+        {
+            Tile<One>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+        }
+        else
+        {
+            Tile<Zero>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+        }
+    }
+
+    private static void Tile<TAhead>(
+        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
+        where TAhead : struct, IConstant
     {
         switch (rows)
         {
-            case 1: MicroKernel.Tile<TLanes, TVector, One>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 2: MicroKernel.Tile<TLanes, TVector, Two>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 3: MicroKernel.Tile<TLanes, TVector, Three>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 4: MicroKernel.Tile<TLanes, TVector, Four>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 5: MicroKernel.Tile<TLanes, TVector, Five>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 6: MicroKernel.Tile<TLanes, TVector, Six>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 7: MicroKernel.Tile<TLanes, TVector, Seven>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 8: MicroKernel.Tile<TLanes, TVector, Eight>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 9: MicroKernel.Tile<TLanes, TVector, Nine>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 10: MicroKernel.Tile<TLanes, TVector, Ten>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 11: MicroKernel.Tile<TLanes, TVector, Eleven>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            case 12: MicroKernel.Tile<TLanes, TVector, Twelve>(depth, a, rowStride, step, offsets, b, from, strideFrom, c, strideC); break;
-            default: throw new ArgumentOutOfRangeException(nameof(rows), rows, $"rows is {rows}, it must be from 1 to {TileRows}.");
+            case 1: MicroKernel.Tile<TLanes, TVector, One, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 2: MicroKernel.Tile<TLanes, TVector, Two, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 3: MicroKernel.Tile<TLanes, TVector, Three, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 4: MicroKernel.Tile<TLanes, TVector, Four, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 5: MicroKernel.Tile<TLanes, TVector, Five, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 6: MicroKernel.Tile<TLanes, TVector, Six, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 7: MicroKernel.Tile<TLanes, TVector, Seven, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 8: MicroKernel.Tile<TLanes, TVector, Eight, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 9: MicroKernel.Tile<TLanes, TVector, Nine, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 10: MicroKernel.Tile<TLanes, TVector, Ten, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 11: MicroKernel.Tile<TLanes, TVector, Eleven, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 12: MicroKernel.Tile<TLanes, TVector, Twelve, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            default: throw new ArgumentOutOfRangeException(nameof(rows), rows, $"rows is {rows}, it must be from 1 to {TLanes.TileRows}.");
         }
     }
 

@@ -20,6 +20,9 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
 {
     private const int LineFloats = 16;
 
+    // With so few tiles to a panel of weights, weights do not arrive by themselves as fast as they are used.
+    private const int TilesThatWait = 8;
+
     private readonly Simd _simd;
     private readonly WinogradTile _tile;
     private readonly WinogradBlocks _blocks;
@@ -166,15 +169,14 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
                     float* pixel = a + channel;
                     float* c = sums;
                     float* ahead = b + (depth * width);
-                    int linesAhead = depth * width / LineFloats / tiles;
+                    int linesAhead = depth / 2;
                     for (int tile = 0; tile < tiles; tile++)
                     {
                         int height = tile < taller ? rows + 1 : rows;
-                        Simd.Prefetch(linesAhead, ahead);
-                        ahead += linesAhead * LineFloats;
                         _simd.Tile(
-                            height, depth, pixel, _blocks.Channels, 1, null, b,
+                            height, depth, pixel, _blocks.Channels, 1, null, b, tiles <= TilesThatWait ? ahead : null,
                             channel == 0 ? zeros : c, channel == 0 ? 0 : width, c, width);
+                        ahead += linesAhead * LineFloats;
                         pixel += (nint)height * _blocks.Channels;
                         c += height * width;
                     }
