@@ -57,9 +57,20 @@ internal static unsafe class Gemm
         {
             Call call = new()
             {
-                Rows = rows, Columns = columns, Depth = depth, DepthAtOnce = depthAtOnce, ColumnsAtOnce = columnsAtOnce,
+                Rows = rows,
+                Columns = columns,
+                Depth = depth,
+                DepthAtOnce = depthAtOnce,
+                ColumnsAtOnce = columnsAtOnce,
                 RowsAtOnce = members == 1 ? rows : Math.Min(rows, 2 * ColumnsAtOnce),
-                A = pinnedA, StrideA = strideA, B = pinnedB, StrideB = strideB, C = pinnedC, StrideC = strideC, Own = own, OwnFloats = ownFloats,
+                A = pinnedA,
+                StrideA = strideA,
+                B = pinnedB,
+                StrideB = strideB,
+                C = pinnedC,
+                StrideC = strideC,
+                Own = own,
+                OwnFloats = ownFloats,
             };
             ThreadTeam.Do(new Blocks(simd, call.Parts), 1, members, &call);
         }

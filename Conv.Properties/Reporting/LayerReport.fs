@@ -67,7 +67,9 @@ let print (workload: Workload.Workload) (subjects: Subject list) (results: Layer
             |> ignore<Table>
 
         Terminal.out.Write table
-        Terminal.line "  first mark: CHECKSUM on the whole output, integers; second: MODEL-BOUND on sampled elements, reals; u unsupported"
+
+        Terminal.line
+            "  first mark: CHECKSUM on the whole output, integers; second: MODEL-BOUND on sampled elements, reals; u unsupported; – no exact tier"
 
     for r in results do
         for id, verdict in [ "CHECKSUM", r.Checksum; "MODEL-BOUND", r.Sampled ] do
@@ -89,15 +91,17 @@ let print (workload: Workload.Workload) (subjects: Subject list) (results: Layer
                     own
                     |> List.filter (fun r ->
                         match r.Checksum, r.Sampled with
-                        | Holds _, Holds _ -> true
+                        // Without an exact tier the sampled elements decide.
+                        | (Holds _ | NotApplicable _), Holds _ -> true
                         | _ -> false)
 
                 let undecided =
-                    verdicts
-                    |> List.exists (fun v ->
-                        match v with
-                        | Undecided _
-                        | NotApplicable _ -> true
+                    own
+                    |> List.exists (fun r ->
+                        match r.Checksum, r.Sampled with
+                        | Undecided _, _
+                        | _, Undecided _
+                        | _, NotApplicable _ -> true
                         | _ -> false)
 
                 let ratio =

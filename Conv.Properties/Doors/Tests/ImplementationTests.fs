@@ -195,7 +195,14 @@ let ``names are ids`` () =
 let ``every implementation promises the same bits for the same call, and the fast ones take a number of threads`` () =
     Assert.All(Catalogue.All, (fun c -> Assert.True(c.Traits.Deterministic, c.Name)))
     let plain = [ "loop"; "float64"; "bfloat16"; "float16"; "float16-accumulate"; "tf32"; "int8" ]
-    Assert.Equal<string list>(plain, Catalogue.All |> Seq.filter (fun c -> not c.Traits.Threaded) |> Seq.map _.Name |> List.ofSeq)
+
+    Assert.Equal<string list>(
+        plain,
+        Catalogue.All
+        |> Seq.filter (fun c -> not c.Traits.Threaded)
+        |> Seq.map _.Name
+        |> List.ofSeq
+    )
 
 [<Fact>]
 let ``the loop on any numbers refuses spans of the wrong length by name, and nothing is written`` () =

@@ -83,6 +83,7 @@ let ``layers of many parts: near the definition, the same bits for every number 
         for implementation in Catalogue.All do
             if implementation.Traits.Threaded && implementation.Supports shape then
                 let prepared = implementation.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
+
                 let call threads =
                     let y = Array.create (int shape.OutputLength) nanf
                     run prepared threads x y (Array.create (int prepared.WorkspaceBytes) 0xFFuy)
@@ -103,7 +104,12 @@ let ``layers of many parts: near the definition, the same bits for every number 
                 alone
                 |> Array.iteri (fun at y ->
                     compared <- compared + 1
-                    Assert.True(abs (float y - float expected[at]) <= bound.At at + 1e-7 * abs (float expected[at]), $"{implementation.Name} {shape} {at}"))
+
+                    Assert.True(
+                        abs (float y - float expected[at])
+                        <= bound.At at + 1e-7 * abs (float expected[at]),
+                        $"{implementation.Name} {shape} {at}"
+                    ))
 
                 Assert.Equal<float32[]>(alone, call 2)
                 Assert.Equal<float32[]>(alone, call 7)
@@ -173,4 +179,6 @@ let ``amplifications are those of the bounds' table`` () =
     Assert.Equal(2304.0, of' (Winograd 4), 6)
     Assert.Equal(4579.0, of' (Winograd 6), 0)
     Assert.True(Winograd.AccurateF4x3.Amplification < (Winograd 4).Amplification)
-    Assert.Throws<ArgumentOutOfRangeException>(fun () -> Auto(0.5, "worse than exact") |> ignore) |> ignore
+
+    Assert.Throws<ArgumentOutOfRangeException>(fun () -> Auto(0.5, "worse than exact") |> ignore)
+    |> ignore

@@ -51,9 +51,10 @@ let ``every implementation conforms on the layers that it takes`` () =
     Assert.Equal(4 * Ours.implementations.Length, report.GetProperty("layers").GetArrayLength())
 
     for result in report.GetProperty("layers").EnumerateArray() do
-        let text (name: string) = (result.GetProperty name).GetString()
-        Assert.Contains(text "checksum", [ "holds"; "unsupported" ])
-        Assert.Equal(text "checksum", text "sampled")
+        let text (name: string) = string ((result.GetProperty name).GetString())
+        let silent = "not applicable: its arithmetic has no exact tier: the bound decides"
+        Assert.Contains(text "checksum", [ "holds"; "unsupported"; silent ])
+        Assert.Equal((if text "checksum" = silent then "holds" else text "checksum"), text "sampled")
 
 [<Fact>]
 let ``one wrong element in the middle of a plane breaks CHECKSUM`` () =
