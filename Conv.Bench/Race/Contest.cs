@@ -45,9 +45,9 @@ internal sealed class Contest : IDisposable
             if (name == All)
             {
                 _all = true;
-                _ours.AddRange(Catalogue.All);
+                _ours.AddRange(Ours.All);
             }
-            else if (Catalogue.All.FirstOrDefault(candidate => candidate.Name == name) is { } found)
+            else if (Ours.All.FirstOrDefault(candidate => candidate.Name == name) is { } found)
             {
                 _ours.Add(found);
             }
@@ -60,7 +60,7 @@ internal sealed class Contest : IDisposable
         if (_ours.Count == 0)
         {
             _all = true;
-            _ours.AddRange(Catalogue.All);
+            _ours.AddRange(Ours.All);
         }
 
         if (_ours.All(one => one.Name != Group.Chosen))
@@ -126,7 +126,7 @@ internal sealed class Contest : IDisposable
             variants.AddRange(Inspection.Of(layer));
         }
 
-        IEnumerable<(string, string)> ours = Catalogue.All
+        IEnumerable<(string, string)> ours = Ours.All
             .Where(one => _groups.Any(group => group[one.Name] is not null))
             .Select(one => (one.Name, "of this repository"));
         return new Results(
@@ -253,7 +253,7 @@ internal sealed class Contest : IDisposable
 
     // A matrix product is also what `pointwise` is for.
     private IEnumerable<IConvolution> Entered(Layer layer, ConvShape shape) => _ours
-        .Concat(layer == Layers.Product ? Catalogue.All.Where(one => one.Name == "pointwise") : [])
+        .Concat(layer == Layers.Product ? Ours.All.Where(one => one.Name == "pointwise") : [])
         .Distinct()
         .Where(one => !_all || Ours.IsCandidate(one, shape));
 

@@ -9,7 +9,7 @@ internal static class Inspection
     {
         using Problem problem = new(layer.Shape, rotation: 0);
         float[] output = new float[layer.Shape.OutputLength];
-        foreach (IConvolution implementation in Catalogue.All.Where(candidate => Ours.IsCandidate(candidate, layer.Shape)))
+        foreach (IConvolution implementation in Ours.All.Where(candidate => Ours.IsCandidate(candidate, layer.Shape)))
         {
             IPreparedConvolution prepared = implementation.Prepare(layer.Shape, problem.Kernel, []);
             using AlignedFloats workspace = new((prepared.WorkspaceBytes + 3) / 4);

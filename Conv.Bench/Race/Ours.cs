@@ -2,9 +2,12 @@ using System.Runtime.InteropServices;
 
 namespace Conv.Bench.Race;
 
-/// <summary>An implementation of the catalogue.</summary>
+/// <summary>An implementation of this repository.</summary>
 internal sealed class Ours(IConvolution implementation) : IContender
 {
+    /// <summary>The catalogue, and its choice where no error may be amplified.</summary>
+    public static IReadOnlyList<IConvolution> All { get; } = [.. Catalogue.All, new Auto(Auto.Direct, "auto-direct")];
+
     public string Name => implementation.Name;
 
     public string Description => "of this repository";

@@ -17,7 +17,6 @@ public static class Catalogue
         new ParallelTiled(),
         new Depthwise(),
         new Auto(),
-        new Auto(Auto.Direct, "auto-direct"),
         new Float64(),
         Narrow.BFloat16,
         Narrow.Float16,

@@ -15,7 +15,7 @@ internal sealed unsafe class AlignedFloats
         _array = new float[checked((int)(length + (Line / sizeof(float))))];
         fixed (float* start = _array)
         {
-            _first = (int)(Align(start) - start);
+            _first = (int)(Align(start, long.MaxValue) - start);
         }
 
         Length = (int)length;
@@ -27,12 +27,19 @@ internal sealed unsafe class AlignedFloats
     /// <summary>All of them.</summary>
     public Span<float> Span => _array.AsSpan(_first, Length);
 
-    /// <summary>Bytes of workspace in which so many numbers can begin on a cache line.</summary>
-    public static long Bytes(long length) => length == 0 ? 0 : (length * sizeof(float)) + Line - sizeof(float);
+    /// <summary>Bytes of workspace in which so many numbers can begin where <see cref="Align"/> says.</summary>
+    public static long Bytes(long length) => length == 0 ? 0 : (length * sizeof(float)) + Alignment(length) - 1;
 
-    /// <summary>The first cache line at or behind an address.</summary>
-    public static float* Align(void* address) => (float*)(((nuint)address + Line - 1) & ~(nuint)(Line - 1));
+    /// <summary>The first cache line at or behind an address; for a few numbers, the first place for one.</summary>
+    public static float* Align(void* address, long length)
+    {
+        nuint mask = (nuint)Alignment(length) - 1;
+        return (float*)(((nuint)address + mask) & ~mask);
+    }
 
     /// <summary>For <c>fixed</c>.</summary>
     public ref float GetPinnableReference() => ref _array[_first];
+
+    // A line would be more than some small convolutions need in all.
+    private static int Alignment(long length) => length < 256 ? sizeof(float) : Line;
 }

@@ -54,15 +54,15 @@ internal static unsafe class MicroKernel
         if (TRows.Value > 11) { Read<TLanes, TVector>(from + (11 * strideFrom), ref s11); }
 
         nint row2 = 2 * rowStride, row3 = 3 * rowStride, row5 = 5 * rowStride, row6 = 6 * rowStride;
-        int panel = 2 * TLanes.Count, pairs = depth / 2;
+        int panel = 2 * TLanes.Count, pairs = depth >> 1;
         if (pairs > 0 && offsets == null)
         {
             do
             {
-                Term<TLanes, TVector, TRows>(a, rowStride, row2, row3, row5, row6, b,
+                Term<TLanes, TVector, TRows>(a, rowStride, row2, row3, row5, row6, b, 0,
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
                 a += step;
-                Term<TLanes, TVector, TRows>(a, rowStride, row2, row3, row5, row6, b + panel,
+                Term<TLanes, TVector, TRows>(a, rowStride, row2, row3, row5, row6, b, panel,
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
                 a += step;
                 b += 2 * panel;
@@ -78,9 +78,9 @@ internal static unsafe class MicroKernel
         {
             do
             {
-                Term<TLanes, TVector, TRows>(a + offsets[0], rowStride, row2, row3, row5, row6, b,
+                Term<TLanes, TVector, TRows>(a + offsets[0], rowStride, row2, row3, row5, row6, b, 0,
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
-                Term<TLanes, TVector, TRows>(a + offsets[1], rowStride, row2, row3, row5, row6, b + panel,
+                Term<TLanes, TVector, TRows>(a + offsets[1], rowStride, row2, row3, row5, row6, b, panel,
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
                 offsets += 2;
                 b += 2 * panel;
@@ -95,7 +95,7 @@ internal static unsafe class MicroKernel
 
         if ((depth & 1) != 0)
         {
-            Term<TLanes, TVector, TRows>(offsets == null ? a : a + *offsets, rowStride, row2, row3, row5, row6, b,
+            Term<TLanes, TVector, TRows>(offsets == null ? a : a + *offsets, rowStride, row2, row3, row5, row6, b, 0,
                 ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
         }
 
@@ -115,7 +115,7 @@ internal static unsafe class MicroKernel
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Term<TLanes, TVector, TRows>(
-        float* a, nint rowStride, nint row2, nint row3, nint row5, nint row6, float* b,
+        float* a, nint rowStride, nint row2, nint row3, nint row5, nint row6, float* b, int at,
         ref Pair<TVector> s0, ref Pair<TVector> s1, ref Pair<TVector> s2, ref Pair<TVector> s3, ref Pair<TVector> s4, ref Pair<TVector> s5,
         ref Pair<TVector> s6, ref Pair<TVector> s7, ref Pair<TVector> s8, ref Pair<TVector> s9, ref Pair<TVector> s10, ref Pair<TVector> s11)
         where TLanes : ILanes<TVector>
@@ -123,7 +123,7 @@ internal static unsafe class MicroKernel
         where TRows : struct, IConstant
     {
         // Through double, a multiple of eight bytes: an address that the processor forms by itself, and a register less.
-        TVector left = TLanes.Load(b), right = TLanes.Load(b + TLanes.Count);
+        TVector left = TLanes.Load(b + at), right = TLanes.Load(b + at + TLanes.Count);
         Add<TLanes, TVector>(a, left, right, ref s0);
         if (TRows.Value > 1) { Add<TLanes, TVector>(a + rowStride, left, right, ref s1); }
         if (TRows.Value > 2) { Add<TLanes, TVector>(a + row2, left, right, ref s2); }

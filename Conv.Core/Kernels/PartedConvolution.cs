@@ -13,6 +13,7 @@ internal abstract unsafe class PartedConvolution : IThreadedConvolution, IParts
 
     private readonly long _sharedFloats;
     private readonly long _memberFloats;
+    private readonly long _floats;
 
     /// <summary>Fixes what a call needs.</summary>
     /// <param name="shape">The convolution.</param>
@@ -24,7 +25,8 @@ internal abstract unsafe class PartedConvolution : IThreadedConvolution, IParts
         Members = shape.MultiplyAdds < Divisible ? 1 : ThreadTeam.Size;
         _sharedFloats = RoundUp(sharedFloats);
         _memberFloats = Members == 1 ? memberFloats : RoundUp(memberFloats);
-        WorkspaceBytes = shape.OutputLength == 0 ? 0 : AlignedFloats.Bytes(_sharedFloats + (_memberFloats * Members));
+        _floats = shape.OutputLength == 0 ? 0 : _sharedFloats + (_memberFloats * Members);
+        WorkspaceBytes = AlignedFloats.Bytes(_floats);
     }
 
     /// <inheritdoc/>
@@ -54,7 +56,7 @@ internal abstract unsafe class PartedConvolution : IThreadedConvolution, IParts
         {
             fixed (byte* free = workspace)
             {
-                Call call = new() { Input = x, Output = y, Shared = AlignedFloats.Align(free) };
+                Call call = new() { Input = x, Output = y, Shared = AlignedFloats.Align(free, _floats) };
                 call.Own = call.Shared + _sharedFloats;
                 ThreadTeam.Do(this, Phases, Math.Min(threads, Members), &call);
             }

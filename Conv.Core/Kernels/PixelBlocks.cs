@@ -47,7 +47,8 @@ internal sealed unsafe class PixelBlocks
         // Whole channels for bands, so that a tap's offset is the same in every block.
         int unit = bands ? taps : 1;
         int units = Math.Max(1, (int)(terms / unit));
-        Depth = unit * Cut.Even(units, Math.Max(1, simd.Depth / unit));
+        int most = Math.Max(1, simd.Depth / unit);
+        Depth = unit * (units <= most + (most / 2) ? units : Cut.Even(units, most));
         OneDepth = terms <= Depth;
 
         int perPlane = Machine.Level2 / 4 / sizeof(float);
@@ -60,7 +61,7 @@ internal sealed unsafe class PixelBlocks
 
         _rows = Cut.Even(Height, Math.Max(1, wanted / _columns));
         PixelsPerBlock = _rows * _columns;
-        int panels = OneDepth ? Panels : Math.Max(1, perPlane / (PixelsPerBlock * simd.Panel));
+        int panels = OneDepth || source == PixelSource.Image ? Panels : Math.Max(1, perPlane / (PixelsPerBlock * simd.Panel));
         _panelsPerBlock = Cut.Even(Panels, panels);
         long others = (long)shape.Batch * shape.Groups * Cut.Count(Height, _rows) * Cut.Count(Width, _columns);
         long blocksWanted = others == 0 ? 1 : ((PartsForEachMember * ThreadTeam.Size) + others - 1) / others;
@@ -70,7 +71,10 @@ internal sealed unsafe class PixelBlocks
         }
 
         Parts = checked((int)(others * Cut.Count(Panels, _panelsPerBlock)));
-        SumFloats = (OneDepth ? 1L : _panelsPerBlock) * PixelsPerBlock * simd.Panel;
+
+        // Where nothing is copied, all terms of one panel after another: weights are read from front to back.
+        PanelsAtOnce = source == PixelSource.Image ? 1 : _panelsPerBlock;
+        SumFloats = (OneDepth ? 1L : PanelsAtOnce) * PixelsPerBlock * simd.Panel;
         _vertical = new Axis(_rows, shape.StrideHeight, shape.KernelHeight, shape.DilationHeight, shape.PadTop, shape.InHeight);
         _horizontal = new Axis(_columns, shape.StrideWidth, shape.KernelWidth, shape.DilationWidth, shape.PadLeft, shape.InWidth);
         (PixelFloats, RowStep, ColumnStep) = source switch
@@ -95,6 +99,9 @@ internal sealed unsafe class PixelBlocks
 
     /// <summary>Whether these are all.</summary>
     public bool OneDepth { get; }
+
+    /// <summary>Panels whose sums grow together.</summary>
+    public int PanelsAtOnce { get; }
 
     /// <summary>The most positions of a block.</summary>
     public int PixelsPerBlock { get; }

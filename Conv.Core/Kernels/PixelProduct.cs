@@ -90,20 +90,23 @@ internal sealed unsafe class PixelProduct : PartedConvolution
         {
             fixed (int* offsets = _offsets)
             {
-                for (int term = 0; term < terms || term == 0; term += _blocks.Depth)
+                for (int first = 0; first < block.Panels; first += _blocks.PanelsAtOnce)
                 {
-                    int depth = Math.Min(_blocks.Depth, terms - term);
-                    float* a = _blocks.Bring(block, image, term, depth, pixels);
-                    bool last = term + depth == terms;
-                    for (int p = 0; p < block.Panels; p++)
+                    int panels = Math.Min(_blocks.PanelsAtOnce, block.Panels - first);
+                    for (int term = 0; term < terms || term == 0; term += _blocks.Depth)
                     {
-                        int number = (block.Group * _blocks.Panels) + block.FirstPanel + p;
-                        float* b = weights + ((((nint)number * terms) + term) * panel);
-                        float* c = _blocks.OneDepth ? sums : sums + ((nint)p * _blocks.PixelsPerBlock * panel);
-                        Multiply(block, depth, a, offsets, b, term == 0 ? bias + (number * panel) : null, c);
-                        if (last)
+                        int depth = Math.Min(_blocks.Depth, terms - term);
+                        float* a = _blocks.Bring(block, image, term, depth, pixels);
+                        for (int p = 0; p < panels; p++)
                         {
-                            Store(block, block.FirstPanel + p, c, output);
+                            int inGroup = block.FirstPanel + first + p, number = (block.Group * _blocks.Panels) + inGroup;
+                            float* b = weights + ((((nint)number * terms) + term) * panel);
+                            float* c = sums + (_blocks.OneDepth ? 0 : (nint)p * _blocks.PixelsPerBlock * panel);
+                            Multiply(block, depth, a, offsets, b, term == 0 ? bias + (number * panel) : null, c);
+                            if (term + depth == terms)
+                            {
+                                Store(block, inGroup, c, output);
+                            }
                         }
                     }
                 }

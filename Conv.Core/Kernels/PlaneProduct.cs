@@ -71,7 +71,8 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
         }
     }
 
-    private static int DepthOf(Simd simd, ConvShape shape) => Cut.Even(Math.Max(1, shape.InChannelsPerGroup), simd.Depth);
+    // Panels come from the second cache once for each tile of channels: only the tile's weights have to stay in the first.
+    private static int DepthOf(Simd simd, ConvShape shape) => Cut.Even(Math.Max(1, shape.InChannelsPerGroup), 2 * simd.Depth);
 
     // Whole panels, some at once, so that weights that leave the first cache are read from the second as seldom.
     private static int PixelsOf(Simd simd, ConvShape shape)

@@ -35,7 +35,7 @@ internal static unsafe class ThreadTeam
 
     private static readonly Lock s_start = new();
     private static readonly object s_done = new();
-    private static readonly long s_shortestRest = Stopwatch.Frequency / 500;
+    private static readonly long s_shortestRest = Stopwatch.Frequency / 200;
     private static readonly long s_longestRest = Stopwatch.Frequency / 10;
     private static readonly long s_lateness = Stopwatch.Frequency / 10_000;
     private static Member[]? s_members;

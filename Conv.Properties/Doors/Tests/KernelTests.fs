@@ -45,8 +45,8 @@ let ``every width holds to the definition, on any number of threads, within its 
     Assert.Equal(5, laws.Length)
 
     let results =
-        Run.jobs { Run.defaults with Seed = 6UL; Threads = 1; Cases = 60 } laws [ subject ]
-        |> Array.map (fun (law, s, tier) -> Run.law { Run.defaults with Seed = 6UL; Threads = 1; Cases = 60 } law s tier)
+        Run.jobs { Run.defaults with Seed = 6UL; Threads = 1; Cases = 40 } laws [ subject ]
+        |> Array.map (fun (law, s, tier) -> Run.law { Run.defaults with Seed = 6UL; Threads = 1; Cases = 40 } law s tier)
 
     Assert.All(results, (fun result -> Assert.True(result.Failure.IsNone, string result.Failure)))
 
@@ -171,6 +171,43 @@ let ``the choice follows the shape, and the limit on errors`` (line: string, fre
     let limited = Auto(Auto.Direct, "limited")
     Assert.Equal(direct, limited.Choose(shape).Name)
     Assert.IsType<AnyOrder>(limited.ArithmeticOf shape) |> ignore
+
+[<Fact>]
+let ``a workspace is at most twice what input, output and transformed weights take, and im2col's below 4 MiB`` () =
+    let layers =
+        [
+            "n=1 c=64 h=56 w=56 o=64 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+            "n=1 c=512 h=7 w=7 o=512 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+            "n=1 c=512 h=7 w=7 o=2048 kh=1 kw=1"
+            "n=1 c=3 h=224 w=224 o=64 kh=7 kw=7 sh=2 sw=2 pt=3 pl=3 pb=3 pr=3"
+            "n=1 c=128 h=256 w=256 o=128 kh=5 kw=5 pt=2 pl=2 pb=2 pr=2"
+            "n=1 c=144 h=56 w=56 o=144 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1 g=144"
+            "n=1 c=2 h=3 w=3 o=3 kh=2 kw=2"
+        ]
+        |> List.map ConvShape.Parse
+
+    for shape in layers do
+        for implementation in Catalogue.All do
+            if implementation.Traits.Threaded && implementation.Supports shape then
+                let prepared =
+                    implementation.Prepare(shape, ReadOnlySpan(Array.zeroCreate (int shape.KernelLength)), ReadOnlySpan<float32>.Empty)
+
+                let weights =
+                    match implementation.ArithmeticOf shape with
+                    | :? Bilinear as b ->
+                        shape.KernelLength * int64 (b.InputTransform.Rows * b.InputTransform.Rows)
+                        / int64 (shape.KernelHeight * shape.KernelWidth)
+                    | _ -> shape.KernelLength
+
+                let name = $"{implementation.Name} {shape}"
+
+                Assert.True(
+                    prepared.WorkspaceBytes
+                    <= 8L * (shape.InputLength + shape.OutputLength + weights),
+                    name
+                )
+
+                Assert.True(implementation.Name <> "im2col" || prepared.WorkspaceBytes <= (4L <<< 20), name)
 
 [<Fact>]
 let ``amplifications are those of the bounds' table`` () =

@@ -586,12 +586,13 @@ let ``the number of threads changes no bit`` (line: string) =
     let x, k, b = real s.InputLength, real s.KernelLength, real s.OutChannels
     let prepared = threaded s k b
     let expected = poisoned s.OutputLength
-    prepared.Run(ReadOnlySpan x, Span expected, Span<byte>.Empty)
+    let workspace = Array.create (int prepared.WorkspaceBytes) 0xFFuy
+    prepared.Run(ReadOnlySpan x, Span expected, Span workspace)
     Assert.All(expected, (fun y -> Assert.True(Single.IsFinite y)))
 
     for threads in [ 1; 2; 3; 7; 64; Int32.MaxValue ] do
         let y = poisoned s.OutputLength
-        prepared.Run(ReadOnlySpan x, Span y, Span<byte>.Empty, threads)
+        prepared.Run(ReadOnlySpan x, Span y, Span workspace, threads)
         Assert.Equal<int[]>(Array.map BitConverter.SingleToInt32Bits expected, Array.map BitConverter.SingleToInt32Bits y)
 
 [<Fact>]
