@@ -5,6 +5,9 @@ internal static unsafe class Gemm
 {
     private const int ColumnsAtOnce = 256;
 
+    // Rows are copied a line further apart than they are long: rows of 2ⁿ numbers would share the sets of a cache.
+    private const int LineFloats = 16;
+
     // Below so many multiply-adds, waking another thread costs more than it brings.
     private const long WorthSharing = 1_000_000;
 
@@ -49,9 +52,10 @@ internal static unsafe class Gemm
         _ = c[((rows - 1) * strideC) + columns - 1];
 
         Simd simd = Simd.Best;
-        int depthAtOnce = Math.Min(depth, simd.Depth), columnsAtOnce = Math.Min(ColumnsAtOnce, (columns + simd.Panel - 1) / simd.Panel * simd.Panel);
+        int depthAtOnce = Cut.Even(depth, 2 * simd.Depth), columnsAtOnce = Math.Min(ColumnsAtOnce, (columns + simd.Panel - 1) / simd.Panel * simd.Panel);
         int members = (long)rows * columns * depth < WorthSharing ? 1 : Math.Min(threads, ThreadTeam.Size);
-        int ownFloats = columnsAtOnce / simd.Panel * (int)simd.PanelStride(depthAtOnce);
+        int rowsAtOnce = Math.Min(rows, RowsInCache(simd, depthAtOnce));
+        int ownFloats = (columnsAtOnce / simd.Panel * (int)simd.PanelStride(depthAtOnce)) + (rowsAtOnce * (depthAtOnce + LineFloats)) + simd.Lanes;
         using Rented packed = new(members * ownFloats);
         fixed (float* pinnedA = a, pinnedB = b, pinnedC = c, own = packed.Span)
         {
@@ -75,6 +79,10 @@ internal static unsafe class Gemm
             ThreadTeam.Do(new Blocks(simd, call.Parts), 1, members, &call);
         }
     }
+
+    // Rows of A that, with their terms, take a quarter of the second-level cache.
+    private static int RowsInCache(Simd simd, int depth) =>
+        Math.Max(simd.TileRows, Machine.Level2 / 4 / sizeof(float) / depth / simd.TileRows * simd.TileRows);
 
     private struct Call
     {
@@ -100,7 +108,8 @@ internal static unsafe class Gemm
             int column = columnBlock * of->ColumnsAtOnce, columns = Math.Min(of->ColumnsAtOnce, of->Columns - column);
             float* packed = of->Own + ((nint)member * of->OwnFloats);
             float* a = of->A + (row * of->StrideA), c = of->C + (row * of->StrideC) + column;
-            int rowsInCache = Math.Max(simd.TileRows, Machine.Level2 / 2 / sizeof(float) / of->DepthAtOnce / simd.TileRows * simd.TileRows);
+            int rowsInCache = RowsInCache(simd, of->DepthAtOnce), strideOwn = of->DepthAtOnce + LineFloats;
+            float* copied = packed + (of->ColumnsAtOnce / simd.Panel * simd.PanelStride(of->DepthAtOnce));
             for (int k = 0; k < of->Depth; k += of->DepthAtOnce)
             {
                 int depth = Math.Min(of->DepthAtOnce, of->Depth - k);
@@ -108,10 +117,11 @@ internal static unsafe class Gemm
                 for (int i = 0; i < rows; i += rowsInCache)
                 {
                     int rowsHere = Math.Min(rowsInCache, rows - i);
+                    simd.CopyRows(rowsHere, a + (i * of->StrideA) + k, of->StrideA, 1, 0, depth, strideOwn, copied);
                     for (int j = 0; j < columns; j += simd.Panel)
                     {
                         AddPanel(
-                            rowsHere, Math.Min(simd.Panel, columns - j), depth, a + (i * of->StrideA) + k, of->StrideA,
+                            rowsHere, Math.Min(simd.Panel, columns - j), depth, copied, strideOwn,
                             packed + (j / simd.Panel * simd.PanelStride(depth)), c + (i * of->StrideC) + j, of->StrideC);
                     }
                 }

@@ -11,8 +11,9 @@ namespace Conv;
 /// <para>A[r, k] stands at <c>a + k·step + r·rowStride</c>, or at <c>a + offsets[k] + r·rowStride</c> where the terms are not evenly apart:
 /// packed panels, the rows of a matrix, the pixels that any tap sees are all of this form. B is packed, row after row; F may be C itself, or one
 /// row of biases (a stride of 0).</para>
-/// <para>One source for every width and height: what a constant rules out is not compiled. Two terms a turn, because instructions that do not
-/// multiply cost as much as those that do where two programs share a core.</para>
+/// <para>One source for every width and height: what a constant rules out is not compiled. Some terms a turn, and a
+/// step that the compiler knows where there is one, because instructions that do not multiply cost as much as those that do where two programs
+/// share a core.</para>
 /// <para>With TAhead a cache line behind <c>ahead</c> is asked for every other term: weights that come from memory arrive while others are
 /// multiplied.</para>
 /// </remarks>
@@ -21,10 +22,11 @@ internal static unsafe class MicroKernel
     private const int LineFloats = 16;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Tile<TLanes, TVector, TRows, TAhead>(
+    public static void Tile<TLanes, TVector, TRows, TStep, TAhead>(
         int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
         where TLanes : ILanes<TVector>
         where TVector : struct
+        where TStep : struct, IConstant
         where TAhead : struct, IConstant
         where TRows : struct, IConstant
     {
@@ -54,10 +56,40 @@ internal static unsafe class MicroKernel
         if (TRows.Value > 11) { Read<TLanes, TVector>(from + (11 * strideFrom), ref s11); }
 
         nint row2 = 2 * rowStride, row3 = 3 * rowStride, row5 = 5 * rowStride, row6 = 6 * rowStride;
-        int panel = 2 * TLanes.Count, pairs = depth >> 1;
-        if (pairs > 0 && offsets == null)
+        int panel = 2 * TLanes.Count, left = depth;
+        if (TStep.Value != 0)
         {
-            do
+            for (; left >= 4; left -= 4)
+            {
+                Term<TLanes, TVector, TRows>(a, rowStride, row2, row3, row5, row6, b, 0,
+                    ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
+                Term<TLanes, TVector, TRows>(a + TStep.Value, rowStride, row2, row3, row5, row6, b, panel,
+                    ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
+                Term<TLanes, TVector, TRows>(a + (2 * TStep.Value), rowStride, row2, row3, row5, row6, b, 2 * panel,
+                    ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
+                Term<TLanes, TVector, TRows>(a + (3 * TStep.Value), rowStride, row2, row3, row5, row6, b, 3 * panel,
+                    ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
+                a += 4 * TStep.Value;
+                b += 4 * panel;
+                if (TAhead.Value != 0)
+                {
+                    Sse.Prefetch1(ahead);
+                    Sse.Prefetch1(ahead + LineFloats);
+                    ahead += 2 * LineFloats;
+                }
+            }
+
+            for (; left > 0; left--)
+            {
+                Term<TLanes, TVector, TRows>(a, rowStride, row2, row3, row5, row6, b, 0,
+                    ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
+                a += TStep.Value;
+                b += panel;
+            }
+        }
+        else if (offsets == null)
+        {
+            for (; left >= 2; left -= 2)
             {
                 Term<TLanes, TVector, TRows>(a, rowStride, row2, row3, row5, row6, b, 0,
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
@@ -72,11 +104,10 @@ internal static unsafe class MicroKernel
                     ahead += LineFloats;
                 }
             }
-            while (--pairs != 0);
         }
-        else if (pairs > 0)
+        else
         {
-            do
+            for (; left >= 2; left -= 2)
             {
                 Term<TLanes, TVector, TRows>(a + offsets[0], rowStride, row2, row3, row5, row6, b, 0,
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
@@ -90,10 +121,9 @@ internal static unsafe class MicroKernel
                     ahead += LineFloats;
                 }
             }
-            while (--pairs != 0);
         }
 
-        if ((depth & 1) != 0)
+        if (TStep.Value == 0 && left > 0)
         {
             Term<TLanes, TVector, TRows>(offsets == null ? a : a + *offsets, rowStride, row2, row3, row5, row6, b, 0,
                 ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);

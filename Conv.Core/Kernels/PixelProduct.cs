@@ -121,7 +121,7 @@ internal sealed unsafe class PixelProduct : PartedConvolution
         (int tiles, int rows, int taller) = _simd.Split(block.Columns);
         int linesAhead = depth / 2;
         bool wait = tiles * block.Rows <= TilesThatWait;
-        float* ahead = b + ((nint)(int)Shape.TermsPerOutput * panel);
+        float* ahead = b + ((_blocks.PanelsAtOnce == 1 ? depth : (nint)Shape.TermsPerOutput) * panel);
         for (int run = 0; run < block.Rows; run++)
         {
             float* pixel = a + (run * _blocks.RowStep);

@@ -9,14 +9,18 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
 {
     private const int PanelsAtOnce = 8;
 
+    // A line more for each row of weights, so that rows do not share the sets of a cache.
+    private const int LineFloats = 16;
+
     private readonly Simd _simd;
     private readonly int _depth;
     private readonly int _pixels;
     private readonly int _blocks;
+    private readonly int _stride;
     private readonly AlignedFloats _weights;
     private readonly AlignedFloats _bias;
 
-    /// <summary>Packs the weights: of each tile of output channels and block of terms, term after term.</summary>
+    /// <summary>Copies the weights, channel after channel.</summary>
     public PlaneProduct(Simd simd, ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
         : base(shape, 0, PixelFloats(simd, shape) + (simd.TileRows * simd.Panel))
     {
@@ -24,14 +28,14 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
         _depth = DepthOf(simd, shape);
         _pixels = PixelsOf(simd, shape);
         _blocks = Cut.Count(shape.OutHeight * shape.OutWidth, _pixels);
-        _weights = new AlignedFloats(shape.KernelLength);
+        _stride = shape.InChannelsPerGroup + LineFloats;
+        _weights = new AlignedFloats((long)shape.OutChannels * _stride);
         _bias = new AlignedFloats((long)shape.OutChannels * simd.Panel);
         for (int o = 0; o < shape.OutChannels; o++)
         {
             _bias.Span.Slice(o * simd.Panel, simd.Panel).Fill(bias.IsEmpty ? 0 : bias[o]);
+            kernel.Slice(o * shape.InChannelsPerGroup, shape.InChannelsPerGroup).CopyTo(_weights.Span[(o * _stride)..]);
         }
-
-        Pack(kernel);
     }
 
     /// <summary>Whether this is the better way: few pixels are left over, and enough to fill panels.</summary>
@@ -64,7 +68,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
             {
                 int depth = Math.Min(_depth, channels - c);
                 _simd.Pack(depth, pixels, x + ((nint)c * plane), plane, own);
-                float* k = weights + ((nint)group * outChannels * channels) + ((nint)outChannels * c);
+                float* k = weights + ((nint)group * outChannels * _stride) + c;
                 float* b = c == 0 ? bias + ((nint)group * outChannels * _simd.Panel) : null;
                 MultiplyTiles(pixels, depth, k, own, b, y, spare);
             }
@@ -99,7 +103,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
                 float* c = y + p;
                 if (pixels - p >= width)
                 {
-                    _simd.Tile(height, depth, k, 1, height, null, panel, null, bias == null ? c : bias, bias == null ? plane : width, c, plane);
+                    _simd.Tile(height, depth, k, _stride, 1, null, panel, null, bias == null ? c : bias, bias == null ? plane : width, c, plane);
                     continue;
                 }
 
@@ -109,11 +113,11 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
                     Copy(height, pixels - p, c, plane, spare, width);
                 }
 
-                _simd.Tile(height, depth, k, 1, height, null, panel, null, bias == null ? spare : bias, width, spare, width);
+                _simd.Tile(height, depth, k, _stride, 1, null, panel, null, bias == null ? spare : bias, width, spare, width);
                 Copy(height, pixels - p, spare, width, c, plane);
             }
 
-            k += height * depth;
+            k += (nint)height * _stride;
             bias = bias == null ? null : bias + (height * width);
             y += height * plane;
         }
@@ -124,33 +128,6 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
         for (int row = 0; row < rows; row++)
         {
             new ReadOnlySpan<float>(from + (row * strideFrom), columns).CopyTo(new Span<float>(to + (row * strideTo), columns));
-        }
-    }
-
-    private void Pack(ReadOnlySpan<float> kernel)
-    {
-        int channels = Shape.InChannelsPerGroup, at = 0;
-        (int tiles, int rows, int taller) = _simd.Split(Shape.OutChannelsPerGroup);
-        Span<float> weights = _weights.Span;
-        for (int group = 0; group < Shape.Groups; group++)
-        {
-            for (int c = 0; c < channels; c += _depth)
-            {
-                int o = group * Shape.OutChannelsPerGroup;
-                for (int tile = 0; tile < tiles; tile++)
-                {
-                    int height = tile < taller ? rows + 1 : rows;
-                    for (int term = c; term < Math.Min(c + _depth, channels); term++)
-                    {
-                        for (int row = 0; row < height; row++)
-                        {
-                            weights[at++] = kernel[((o + row) * channels) + term];
-                        }
-                    }
-
-                    o += height;
-                }
-            }
         }
     }
 }

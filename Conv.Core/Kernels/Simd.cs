@@ -89,34 +89,47 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
     public override void Tile(
         int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
     {
-        if (ahead != null && Sse.IsSupported)
+        bool asks = ahead != null && Sse.IsSupported;
+        if (step == 1)
         {
-            Tile<One>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+            if (asks)
+            {
+                Tile<One, One>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+            }
+            else
+            {
+                Tile<One, Zero>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+            }
+        }
+        else if (asks)
+        {
+            Tile<Zero, One>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
         }
         else
         {
-            Tile<Zero>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+            Tile<Zero, Zero>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
         }
     }
 
-    private static void Tile<TAhead>(
+    private static void Tile<TStep, TAhead>(
         int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
+        where TStep : struct, IConstant
         where TAhead : struct, IConstant
     {
         switch (rows)
         {
-            case 1: MicroKernel.Tile<TLanes, TVector, One, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 2: MicroKernel.Tile<TLanes, TVector, Two, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 3: MicroKernel.Tile<TLanes, TVector, Three, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 4: MicroKernel.Tile<TLanes, TVector, Four, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 5: MicroKernel.Tile<TLanes, TVector, Five, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 6: MicroKernel.Tile<TLanes, TVector, Six, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 7: MicroKernel.Tile<TLanes, TVector, Seven, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 8: MicroKernel.Tile<TLanes, TVector, Eight, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 9: MicroKernel.Tile<TLanes, TVector, Nine, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 10: MicroKernel.Tile<TLanes, TVector, Ten, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 11: MicroKernel.Tile<TLanes, TVector, Eleven, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 12: MicroKernel.Tile<TLanes, TVector, Twelve, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 1: MicroKernel.Tile<TLanes, TVector, One, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 2: MicroKernel.Tile<TLanes, TVector, Two, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 3: MicroKernel.Tile<TLanes, TVector, Three, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 4: MicroKernel.Tile<TLanes, TVector, Four, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 5: MicroKernel.Tile<TLanes, TVector, Five, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 6: MicroKernel.Tile<TLanes, TVector, Six, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 7: MicroKernel.Tile<TLanes, TVector, Seven, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 8: MicroKernel.Tile<TLanes, TVector, Eight, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 9: MicroKernel.Tile<TLanes, TVector, Nine, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 10: MicroKernel.Tile<TLanes, TVector, Ten, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 11: MicroKernel.Tile<TLanes, TVector, Eleven, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
+            case 12: MicroKernel.Tile<TLanes, TVector, Twelve, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
             default: throw new ArgumentOutOfRangeException(nameof(rows), rows, $"rows is {rows}, it must be from 1 to {TLanes.TileRows}.");
         }
     }
