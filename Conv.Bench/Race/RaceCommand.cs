@@ -35,7 +35,7 @@ internal static class RaceCommand
         Option<int[]> threads = Numbers("--threads", [.. Enumerable.Range(1, Math.Min(2, Environment.ProcessorCount))], "How many threads.");
         Option<int[]> batch = Numbers("--batch", [1], "How many images.");
         Option<int> rounds = new("--rounds") { Description = "Samples of each contender on each layer.", DefaultValueFactory = _ => 15 };
-        Option<double> sample = new("--sample-ms") { Description = "How long a sample is at least.", DefaultValueFactory = _ => 5 };
+        Option<double> sample = new("--sample-ms") { Description = "How long a sample is at least.", DefaultValueFactory = _ => 20 };
         Option<bool> cold = new("--cold") { Description = "Also with weights from memory: copies in turn, together larger than the last cache." };
         Option<bool> compete = new("--compete") { Description = "Also layer b beside a process that is busy on one core." };
         Option<FileInfo?> report = new("--report") { Description = "Write the tables to this Markdown file, and every median to a .tsv beside it.", HelpName = "FILE" };

@@ -71,12 +71,7 @@ internal static unsafe class MicroKernel
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
                 a += 4 * TStep.Value;
                 b += 4 * panel;
-                if (TAhead.Value != 0)
-                {
-                    Sse.Prefetch1(ahead);
-                    Sse.Prefetch1(ahead + LineFloats);
-                    ahead += 2 * LineFloats;
-                }
+                ahead = Ask<TAhead>(Ask<TAhead>(ahead));
             }
 
             for (; left > 0; left--)
@@ -98,11 +93,7 @@ internal static unsafe class MicroKernel
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
                 a += step;
                 b += 2 * panel;
-                if (TAhead.Value != 0)
-                {
-                    Sse.Prefetch1(ahead);
-                    ahead += LineFloats;
-                }
+                ahead = Ask<TAhead>(ahead);
             }
         }
         else
@@ -115,11 +106,7 @@ internal static unsafe class MicroKernel
                     ref s0, ref s1, ref s2, ref s3, ref s4, ref s5, ref s6, ref s7, ref s8, ref s9, ref s10, ref s11);
                 offsets += 2;
                 b += 2 * panel;
-                if (TAhead.Value != 0)
-                {
-                    Sse.Prefetch1(ahead);
-                    ahead += LineFloats;
-                }
+                ahead = Ask<TAhead>(ahead);
             }
         }
 
@@ -177,6 +164,20 @@ internal static unsafe class MicroKernel
         TVector factor = TLanes.Broadcast(*a);
         sums.Left = TLanes.MultiplyAdd(sums.Left, factor, left);
         sums.Right = TLanes.MultiplyAdd(sums.Right, factor, right);
+    }
+
+    // A line, and where the next one is.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float* Ask<TAhead>(float* ahead)
+        where TAhead : struct, IConstant
+    {
+        if (TAhead.Value == 0)
+        {
+            return ahead;
+        }
+
+        Sse.Prefetch1(ahead);
+        return ahead + LineFloats;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace Conv;
 
 /// <summary>Work in phases, each of numbered parts that do not depend on each other.</summary>
@@ -21,8 +19,8 @@ internal unsafe interface IParts
 /// taken as they become free, by the caller from the front and by the others from the back.
 /// </summary>
 /// <remarks>
-/// <para>A thread that loses its processor to another process in the middle of a part holds up the caller. When that is seen, calls go on
-/// alone for some milliseconds, longer each time and shorter when all goes well, before they ask for help again.</para>
+/// <para>A thread that loses its processor to another process in the middle of a part holds up the caller, who sleeps after a while: then
+/// its own processor can be given to the one that it waits for.</para>
 /// <para>A call that finds the team at work for another does its parts alone. Nothing is allocated by a call.</para>
 /// </remarks>
 internal static unsafe class ThreadTeam
@@ -31,17 +29,12 @@ internal static unsafe class ThreadTeam
     private const int Looks = 50;
 
     // How long the caller looks whether the others are done before it gives its processor to whoever can use it.
-    private const int LooksForDone = 3000;
+    private const int LooksForDone = 800;
 
     private static readonly Lock s_start = new();
     private static readonly object s_done = new();
-    private static readonly long s_shortestRest = Stopwatch.Frequency / 200;
-    private static readonly long s_longestRest = Stopwatch.Frequency / 10;
-    private static readonly long s_lateness = Stopwatch.Frequency / 10_000;
     private static Member[]? s_members;
     private static int s_taken;
-    private static long s_aloneUntil;
-    private static long s_rest;
 
     // Of the call at work.
     private static IParts? s_work;
@@ -63,7 +56,7 @@ internal static unsafe class ThreadTeam
     public static void Do(IParts work, int phases, int threads, void* call)
     {
         int helpers = Math.Min(threads, Size) - 1;
-        if (helpers <= 0 || (phases == 1 && work.PartsOf(0) == 1) || Rests() || Interlocked.CompareExchange(ref s_taken, 1, 0) != 0)
+        if (helpers <= 0 || (phases == 1 && work.PartsOf(0) == 1) || Interlocked.CompareExchange(ref s_taken, 1, 0) != 0)
         {
             for (int phase = 0; phase < phases; phase++)
             {
@@ -93,8 +86,6 @@ internal static unsafe class ThreadTeam
         }
     }
 
-    private static bool Rests() => s_rest != 0 && Stopwatch.GetTimestamp() < Volatile.Read(ref s_aloneUntil);
-
     private static void Together(IParts work, int phase, int helpers, void* call)
     {
         Member[] members = s_members ?? Start();
@@ -111,11 +102,9 @@ internal static unsafe class ThreadTeam
             }
         }
 
-        long start = Stopwatch.GetTimestamp();
-        int done = 0;
         try
         {
-            for (; Take(front: true, out int part); done++)
+            while (Take(front: true, out int part))
             {
                 work.Do(phase, part, 0, call);
             }
@@ -125,13 +114,12 @@ internal static unsafe class ThreadTeam
             // Whoever has not joined by now finds the door shut; whoever has is waited for, and takes no further part.
             Interlocked.Exchange(ref s_open, 0);
             Volatile.Write(ref s_left, 0);
-            WaitForOthers(start, done);
+            WaitForOthers();
         }
     }
 
-    private static void WaitForOthers(long start, int done)
+    private static void WaitForOthers()
     {
-        long end = Stopwatch.GetTimestamp();
         for (int look = 0; Volatile.Read(ref s_inside) != 0; look++)
         {
             if (look < LooksForDone)
@@ -153,16 +141,6 @@ internal static unsafe class ThreadTeam
                 s_waiting = false;
             }
         }
-
-        long now = Stopwatch.GetTimestamp();
-        if (now - end <= s_lateness + (2 * (end - start) / Math.Max(1, done)))
-        {
-            s_rest /= 2;
-            return;
-        }
-
-        s_rest = Math.Clamp(2 * s_rest, s_shortestRest, s_longestRest);
-        Volatile.Write(ref s_aloneUntil, now + s_rest);
     }
 
     private static bool Take(bool front, out int part)
