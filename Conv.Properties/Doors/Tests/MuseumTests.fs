@@ -334,4 +334,12 @@ module Pages =
         for at in third..3 .. lines.Length - 1 do
             let named, case = Case.parse lines[at]
             let piece = (Museum.tryFind (named.Value.Substring "museum:".Length)).Value
-            Assert.True(fails ((law case.Law).Judge piece.Subject case), $"{lines[at]} breaks nothing")
+
+            // A race is lost when two callers meet, which is up to the system: not each time.
+            let tries = if case.Law = "CONCURRENT-CALLERS" then 50 else 1
+
+            Assert.True(
+                Seq.init tries id
+                |> Seq.exists (fun _ -> fails ((law case.Law).Judge piece.Subject case)),
+                $"{lines[at]} breaks nothing"
+            )
