@@ -53,7 +53,7 @@ internal sealed class Contest : IDisposable
             }
             else
             {
-                _notes.Add($"{name}: not in the catalogue");
+                _notes.Add($"{name}: none of ours, which are {string.Join(", ", Ours.All.Select(one => one.Name))}");
             }
         }
 

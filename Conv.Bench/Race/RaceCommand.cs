@@ -14,7 +14,7 @@ internal static class RaceCommand
         Every contender has its weights laid out beforehand, reads NCHW and writes NCHW, and gets the same numbers; its output is checked
         against the definition in double. All are sampled in turns, each after a wait until nobody's workers spin; a ratio is of two samples
         of one round, and what is shown is the median over the rounds with its 95 % interval. The verdicts are on `auto` and `auto-direct`,
-        which choose by the shape alone.
+        which choose by the shape and the size of the last cache, never by the clock.
 
         Conv.Bench/Peers/build.sh gets the peers, or those that it can. Run both from the root of the repository:
 
@@ -31,7 +31,7 @@ internal static class RaceCommand
         string[] letters = [.. Layers.All.Append(Layers.Product).Select(layer => layer.Id)];
         Option<string[]> layers = Words("--layers", letters, letters, "Which layers: a to m, and the product of two matrices.");
         Option<string[]> peers = Words("--peers", PeerList.Names, PeerList.Names, "Which peers.");
-        Option<string[]> ours = Words("--ours", s_ours, null, "Which of the catalogue, or all; the verdicts need these two.");
+        Option<string[]> ours = Words("--ours", s_ours, null, "Which of ours, or all; the verdicts need these two.");
         Option<int[]> threads = Numbers("--threads", [.. Enumerable.Range(1, Math.Min(2, Environment.ProcessorCount))], "How many threads.");
         Option<int[]> batch = Numbers("--batch", [1], "How many images.");
         Option<int> rounds = new("--rounds") { Description = "Samples of each contender on each layer.", DefaultValueFactory = _ => 15 };

@@ -133,12 +133,12 @@ public sealed class Winograd : IConvolution
 
     private static double Magnitude(Rational value) => Math.Abs((double)value.Numerator / (double)value.Denominator);
 
-    // The transformed kernels in one array, and one row of tiles of all channels in a workspace.
+    // The transformed kernels in one array, and one strip of tiles of all channels, transformed and summed, in a workspace.
     private bool Fits(ConvShape shape)
     {
         long positions = _tile.Size * _tile.Size, most = Array.MaxLength / sizeof(float);
         long panels = ((shape.OutChannelsPerGroup - 1L) / _simd.Panel) + 1;
-        return shape.InChannelsPerGroup <= most / positions / 64
+        return (long)shape.InChannelsPerGroup + shape.OutChannelsPerGroup <= most / positions / 64
             && shape.Groups * panels * positions <= most / _simd.Panel / Math.Max(1, shape.InChannelsPerGroup);
     }
 

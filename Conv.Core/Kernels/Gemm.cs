@@ -5,9 +5,6 @@ internal static unsafe class Gemm
 {
     private const int ColumnsAtOnce = 256;
 
-    // Rows are copied a line further apart than they are long: rows of 2ⁿ numbers would share the sets of a cache.
-    private const int LineFloats = 16;
-
     // Below so many multiply-adds, waking another thread costs more than it brings.
     private const long WorthSharing = 1_000_000;
 
@@ -55,7 +52,7 @@ internal static unsafe class Gemm
         int depthAtOnce = Cut.Even(depth, 2 * simd.Depth), columnsAtOnce = Math.Min(ColumnsAtOnce, (columns + simd.Panel - 1) / simd.Panel * simd.Panel);
         int members = (long)rows * columns * depth < WorthSharing ? 1 : Math.Min(threads, ThreadTeam.Size);
         int rowsAtOnce = Math.Min(rows, RowsInCache(simd, depthAtOnce));
-        int ownFloats = (columnsAtOnce / simd.Panel * (int)simd.PanelStride(depthAtOnce)) + (rowsAtOnce * (depthAtOnce + LineFloats)) + simd.Lanes;
+        int ownFloats = (columnsAtOnce / simd.Panel * (int)simd.PanelStride(depthAtOnce)) + (rowsAtOnce * (depthAtOnce + Machine.LineFloats)) + simd.Lanes;
         using Rented packed = new(members * ownFloats);
         fixed (float* pinnedA = a, pinnedB = b, pinnedC = c, own = packed.Span)
         {
@@ -108,7 +105,8 @@ internal static unsafe class Gemm
             int column = columnBlock * of->ColumnsAtOnce, columns = Math.Min(of->ColumnsAtOnce, of->Columns - column);
             float* packed = of->Own + ((nint)member * of->OwnFloats);
             float* a = of->A + (row * of->StrideA), c = of->C + (row * of->StrideC) + column;
-            int rowsInCache = RowsInCache(simd, of->DepthAtOnce), strideOwn = of->DepthAtOnce + LineFloats;
+            // Rows are copied a line further apart than they are long: rows of 2ⁿ numbers would share the sets of a cache.
+            int rowsInCache = RowsInCache(simd, of->DepthAtOnce), strideOwn = of->DepthAtOnce + Machine.LineFloats;
             float* copied = packed + (of->ColumnsAtOnce / simd.Panel * simd.PanelStride(of->DepthAtOnce));
             for (int k = 0; k < of->Depth; k += of->DepthAtOnce)
             {
@@ -135,28 +133,9 @@ internal static unsafe class Gemm
             for (int tile = 0; tile < tiles; tile++)
             {
                 int rowsHere = tile < taller ? height + 1 : height;
-                if (columns == simd.Panel)
-                {
-                    simd.Tile(rowsHere, depth, a, strideA, 1, null, panel, null, c, strideC, c, strideC);
-                }
-                else
-                {
-                    // Whole vectors do not fit between the last columns and the next row: work on a copy.
-                    CopyRows(rowsHere, columns, c, strideC, spare, simd.Panel);
-                    simd.Tile(rowsHere, depth, a, strideA, 1, null, panel, null, spare, simd.Panel, spare, simd.Panel);
-                    CopyRows(rowsHere, columns, spare, simd.Panel, c, strideC);
-                }
-
+                simd.PartialTile(columns, rowsHere, depth, a, strideA, panel, c, strideC, c, strideC, spare);
                 a += rowsHere * strideA;
                 c += rowsHere * strideC;
-            }
-        }
-
-        private static void CopyRows(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo)
-        {
-            for (int row = 0; row < rows; row++)
-            {
-                new ReadOnlySpan<float>(from + (row * strideFrom), columns).CopyTo(new Span<float>(to + (row * strideTo), columns));
             }
         }
     }

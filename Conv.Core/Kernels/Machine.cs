@@ -5,6 +5,9 @@ namespace Conv;
 /// <summary>The first processor's caches in bytes, as the processor itself reports them; usual sizes where it does not.</summary>
 internal static class Machine
 {
+    /// <summary>Numbers in a cache line.</summary>
+    public const int LineFloats = 16;
+
     private const int IntelLeaf = 4;
     private const int AmdLeaf = unchecked((int)0x8000001D);
     private const int LargestAmdLeaf = unchecked((int)0x80000000);

@@ -19,8 +19,6 @@ namespace Conv;
 /// </remarks>
 internal static unsafe class MicroKernel
 {
-    private const int LineFloats = 16;
-
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Tile<TLanes, TVector, TRows, TStep, TAhead>(
         int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
@@ -177,7 +175,7 @@ internal static unsafe class MicroKernel
         }
 
         Sse.Prefetch1(ahead);
-        return ahead + LineFloats;
+        return ahead + Machine.LineFloats;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -11,6 +11,9 @@ internal abstract unsafe class PartedConvolution : IThreadedConvolution, IParts
     // Below so many it could not be cut into parts that are worth the name, and needs no workspace for others.
     private const long Divisible = 1_000;
 
+    // A workspace has to fit into one span: where members need much, there are fewer of them.
+    private const long MostFloats = int.MaxValue / sizeof(float) / 2;
+
     private readonly long _sharedFloats;
     private readonly long _memberFloats;
     private readonly long _floats;
@@ -22,8 +25,9 @@ internal abstract unsafe class PartedConvolution : IThreadedConvolution, IParts
     protected PartedConvolution(ConvShape shape, long sharedFloats, long memberFloats)
     {
         Shape = shape;
-        Members = shape.MultiplyAdds < Divisible ? 1 : ThreadTeam.Size;
         _sharedFloats = RoundUp(sharedFloats);
+        Members = shape.MultiplyAdds < Divisible ? 1
+            : (int)Math.Clamp((MostFloats - _sharedFloats) / Math.Max(1, RoundUp(memberFloats)), 1, ThreadTeam.Size);
         _memberFloats = Members == 1 ? memberFloats : RoundUp(memberFloats);
         _floats = shape.OutputLength == 0 ? 0 : _sharedFloats + (_memberFloats * Members);
         WorkspaceBytes = AlignedFloats.Bytes(_floats);
@@ -39,7 +43,8 @@ internal abstract unsafe class PartedConvolution : IThreadedConvolution, IParts
     protected int Members { get; }
 
     /// <inheritdoc/>
-    public void Run(ReadOnlySpan<float> input, Span<float> output, Span<byte> workspace) => Run(input, output, workspace, Shape.MultiplyAdds < WorthSharing ? 1 : Members);
+    public void Run(ReadOnlySpan<float> input, Span<float> output, Span<byte> workspace) =>
+        Run(input, output, workspace, Shape.MultiplyAdds < WorthSharing ? 1 : Members);
 
     /// <inheritdoc/>
     public void Run(ReadOnlySpan<float> input, Span<float> output, Span<byte> workspace, int threads)
@@ -86,7 +91,7 @@ internal abstract unsafe class PartedConvolution : IThreadedConvolution, IParts
     protected abstract void Do(int phase, int part, float* input, float* output, float* shared, float* own);
 
     // Whole cache lines, so that no two members share one.
-    private static long RoundUp(long floats) => (floats + 15) & ~15L;
+    private static long RoundUp(long floats) => (floats + Machine.LineFloats - 1) & ~(Machine.LineFloats - 1L);
 
     /// <summary>The addresses of one call.</summary>
     [StructLayout(LayoutKind.Auto)]

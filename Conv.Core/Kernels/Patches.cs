@@ -27,25 +27,20 @@ internal static class Patches
     /// <param name="first">The first column, counted over the H_o·W_o positions.</param>
     /// <param name="count">How many columns.</param>
     /// <param name="patches">n×<paramref name="count"/>, row-major, n terms per output; every cell is written.</param>
-    public static void Gather(ConvShape shape, ReadOnlySpan<float> input, TensorView view, int first, int count, Span<float> patches)
+    public static unsafe void Gather(ConvShape shape, ReadOnlySpan<float> input, TensorView view, int first, int count, Span<float> patches)
     {
-        for (int c = 0; c < shape.InChannelsPerGroup; c++)
+        int terms = (int)shape.TermsPerOutput;
+        _ = patches[..(terms * count)];
+        fixed (float* from = input, to = patches)
         {
-            TensorView channel = view with { Offset = view.At(0, c, 0, 0) };
-            for (int u = 0; u < shape.KernelHeight; u++)
-            {
-                for (int v = 0; v < shape.KernelWidth; v++)
-                {
-                    GatherTap(shape, input, channel, u, v, first, patches[..count]);
-                    patches = patches[count..];
-                }
-            }
+            GatherRows(shape, from, view, 0, terms, first, count, to, count);
         }
     }
 
-    /// <summary>Writes some rows of some columns of the same matrix, from a dense image.</summary>
+    /// <summary>Writes some rows of some columns of the same matrix.</summary>
     /// <param name="shape">The convolution.</param>
-    /// <param name="image">The C/G channels of one image and group.</param>
+    /// <param name="input">Holds the C/G channels of one image and group.</param>
+    /// <param name="view">Where they stand: element (c, h, w) is the view's (0, c, h, w).</param>
     /// <param name="firstTerm">The first row.</param>
     /// <param name="terms">How many rows.</param>
     /// <param name="first">The first column, counted over the H_o·W_o positions.</param>
@@ -53,29 +48,29 @@ internal static class Patches
     /// <param name="patches">The rows, one after another.</param>
     /// <param name="stride">Elements from one row to the next, at least <paramref name="count"/>.</param>
     public static unsafe void GatherRows(
-        ConvShape shape, float* image, int firstTerm, int terms, int first, int count, float* patches, int stride)
+        ConvShape shape, float* input, TensorView view, int firstTerm, int terms, int first, int count, float* patches, int stride)
     {
-        int plane = shape.InHeight * shape.InWidth, taps = shape.KernelHeight * shape.KernelWidth;
         (int firstRow, int firstColumn) = Math.DivRem(first, shape.OutWidth);
-        (int c, int tap) = Math.DivRem(firstTerm, taps);
+        (int c, int tap) = Math.DivRem(firstTerm, shape.KernelHeight * shape.KernelWidth);
         (int u, int v) = Math.DivRem(tap, shape.KernelWidth);
+        int columnStep = shape.StrideWidth * view.Stride3;
         for (int term = 0; term < terms; term++, patches += stride)
         {
             int offset = (v * shape.DilationWidth) - shape.PadLeft;
             (int begin, int end) = ConvShape.OutputsMeeting(offset, shape.OutWidth, shape.StrideWidth, shape.InWidth);
-            float* channel = image + ((nint)c * plane);
             float* row = patches;
             for (int left = count, i = firstRow, j = firstColumn, length; left > 0; left -= length, row += length, i++, j = 0)
             {
                 length = Math.Min(shape.OutWidth - j, left);
                 int h = (i * shape.StrideHeight) + (u * shape.DilationHeight) - shape.PadTop;
                 int from = Math.Clamp(begin, j, j + length), to = Math.Clamp(end, j, j + length);
-                if ((uint)h >= (uint)shape.InHeight)
+                if ((uint)h >= (uint)shape.InHeight || from == to)
                 {
-                    from = to = j;
+                    new Span<float>(row, length).Clear();
+                    continue;
                 }
 
-                CopyRow(from - j, to - from, j + length - to, channel + ((nint)h * shape.InWidth) + (from * shape.StrideWidth) + offset, shape.StrideWidth, row);
+                CopyRow(from - j, to - from, j + length - to, input + view.At(0, c, h, (from * shape.StrideWidth) + offset), columnStep, row);
             }
 
             if (++v == shape.KernelWidth)
@@ -112,7 +107,7 @@ internal static class Patches
         {
             for (int at = 0; at < count; at++)
             {
-                to[at] = from[at * stride];
+                to[at] = from[(nint)at * stride];
             }
         }
 
@@ -148,36 +143,6 @@ internal static class Patches
         }
     }
 
-    private static void GatherTap(ConvShape shape, ReadOnlySpan<float> input, TensorView channel, int u, int v, int first, Span<float> row)
-    {
-        int offset = (v * shape.DilationWidth) - shape.PadLeft;
-        (int begin, int end) = ConvShape.OutputsMeeting(offset, shape.OutWidth, shape.StrideWidth, shape.InWidth);
-        int i = first / shape.OutWidth;
-        int j = first % shape.OutWidth;
-        while (!row.IsEmpty)
-        {
-            int length = Math.Min(shape.OutWidth - j, row.Length);
-            int h = (i * shape.StrideHeight) + (u * shape.DilationHeight) - shape.PadTop;
-            int from = Math.Clamp(begin, j, j + length);
-            int to = Math.Clamp(end, j, j + length);
-            if (h < 0 || h >= shape.InHeight || from == to)
-            {
-                row[..length].Clear();
-            }
-            else
-            {
-                row[..(from - j)].Clear();
-                int start = channel.At(0, 0, h, (from * shape.StrideWidth) + offset);
-                CopyStrided(input, start, shape.StrideWidth * channel.Stride3, row[(from - j)..(to - j)]);
-                row[(to - j)..length].Clear();
-            }
-
-            row = row[length..];
-            i++;
-            j = 0;
-        }
-    }
-
     private static void ScatterTap(ConvShape shape, ReadOnlySpan<float> row, int u, int v, int first, Span<float> image)
     {
         int offset = (v * shape.DilationWidth) - shape.PadLeft;
@@ -201,20 +166,6 @@ internal static class Patches
             row = row[length..];
             i++;
             j = 0;
-        }
-    }
-
-    private static void CopyStrided(ReadOnlySpan<float> source, int start, int stride, Span<float> target)
-    {
-        if (stride == 1)
-        {
-            source.Slice(start, target.Length).CopyTo(target);
-            return;
-        }
-
-        for (int j = 0; j < target.Length; j++)
-        {
-            target[j] = source[start + (j * stride)];
         }
     }
 }

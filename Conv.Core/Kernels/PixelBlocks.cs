@@ -171,7 +171,7 @@ internal sealed unsafe class PixelBlocks
             case PixelSource.Image:
                 return image + (term * plane) + block.Column;
             case PixelSource.Patches:
-                Patches.GatherRows(_shape, image, term, depth, block.Column, block.Columns, pixels, PixelsPerBlock);
+                Patches.GatherRows(_shape, image, TensorView.Dense(_shape.InChannelsPerGroup, _shape.InHeight, _shape.InWidth), term, depth, block.Column, block.Columns, pixels, PixelsPerBlock);
                 return pixels;
             default:
                 int taps = _shape.KernelHeight * _shape.KernelWidth;

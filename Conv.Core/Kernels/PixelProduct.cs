@@ -25,11 +25,6 @@ internal enum PixelSource
 /// </remarks>
 internal sealed unsafe class PixelProduct : PartedConvolution
 {
-    private const int LineFloats = 16;
-
-    // With so few tiles to a panel of weights, weights do not arrive by themselves as fast as they are used.
-    private const int TilesThatWait = 16;
-
     private readonly Simd _simd;
     private readonly PixelBlocks _blocks;
     private readonly AlignedFloats _weights;
@@ -117,24 +112,16 @@ internal sealed unsafe class PixelProduct : PartedConvolution
     // bias is null where there are sums to be added to.
     private void Multiply(in PixelBlock block, int depth, float* a, int* offsets, float* b, float* bias, float* sums)
     {
-        int panel = _simd.Panel;
-        (int tiles, int rows, int taller) = _simd.Split(block.Columns);
-        int linesAhead = depth / 2;
-        bool wait = tiles * block.Rows <= TilesThatWait;
-        float* ahead = b + ((_blocks.PanelsAtOnce == 1 ? depth : (nint)Shape.TermsPerOutput) * panel);
+        int panel = _simd.Panel, tilesInRow = _simd.Split(block.Columns).Tiles;
+        float* ahead = tilesInRow * block.Rows > Simd.TilesThatWait ? null
+            : b + ((_blocks.PanelsAtOnce == 1 ? depth : (nint)Shape.TermsPerOutput) * panel);
         for (int run = 0; run < block.Rows; run++)
         {
-            float* pixel = a + (run * _blocks.RowStep);
             float* c = sums + ((nint)run * block.Columns * panel);
-            for (int tile = 0; tile < tiles; tile++)
-            {
-                int height = tile < taller ? rows + 1 : rows;
-                _simd.Tile(
-                    height, depth, pixel, _blocks.ColumnStep, _blocks.Step, offsets, b, wait ? ahead : null, bias == null ? c : bias, bias == null ? panel : 0, c, panel);
-                ahead += linesAhead * LineFloats;
-                pixel += height * _blocks.ColumnStep;
-                c += height * panel;
-            }
+            _simd.Tiles(
+                block.Columns, depth, a + (run * _blocks.RowStep), _blocks.ColumnStep, _blocks.Step, offsets, b,
+                ahead == null ? null : ahead + (run * tilesInRow * (depth / 2) * Machine.LineFloats),
+                bias == null ? c : bias, bias == null ? panel : 0, c);
         }
     }
 

@@ -9,9 +9,6 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
 {
     private const int PanelsAtOnce = 8;
 
-    // A line more for each row of weights, so that rows do not share the sets of a cache.
-    private const int LineFloats = 16;
-
     private readonly Simd _simd;
     private readonly int _depth;
     private readonly int _pixels;
@@ -28,7 +25,8 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
         _depth = DepthOf(simd, shape);
         _pixels = PixelsOf(simd, shape);
         _blocks = Cut.Count(shape.OutHeight * shape.OutWidth, _pixels);
-        _stride = shape.InChannelsPerGroup + LineFloats;
+        // A line more for each row, so that rows do not share the sets of a cache.
+        _stride = shape.InChannelsPerGroup + Machine.LineFloats;
         _weights = new AlignedFloats((long)shape.OutChannels * _stride);
         _bias = new AlignedFloats((long)shape.OutChannels * simd.Panel);
         for (int o = 0; o < shape.OutChannels; o++)
@@ -42,7 +40,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     public static bool Suits(Simd simd, ConvShape shape)
     {
         int pixels = shape.OutHeight * shape.OutWidth, panels = Cut.Count(pixels, simd.Panel);
-        return pixels >= 16 * simd.Panel && (long)shape.OutChannels * simd.Panel <= Array.MaxLength / sizeof(float)
+        return pixels >= 16 * simd.Panel && shape.KernelLength + ((long)shape.OutChannels * Math.Max(simd.Panel, Machine.LineFloats)) <= Array.MaxLength / sizeof(float)
             && (panels * (long)simd.Panel) - pixels <= pixels / 32;
     }
 
@@ -101,33 +99,13 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
             for (int p = 0; p < pixels; p += width, panel += _simd.PanelStride(depth))
             {
                 float* c = y + p;
-                if (pixels - p >= width)
-                {
-                    _simd.Tile(height, depth, k, _stride, 1, null, panel, null, bias == null ? c : bias, bias == null ? plane : width, c, plane);
-                    continue;
-                }
-
-                // Whole vectors do not fit between the last pixels and the next channel.
-                if (bias == null)
-                {
-                    Copy(height, pixels - p, c, plane, spare, width);
-                }
-
-                _simd.Tile(height, depth, k, _stride, 1, null, panel, null, bias == null ? spare : bias, width, spare, width);
-                Copy(height, pixels - p, spare, width, c, plane);
+                _simd.PartialTile(
+                    Math.Min(width, pixels - p), height, depth, k, _stride, panel, bias == null ? c : bias, bias == null ? plane : width, c, plane, spare);
             }
 
             k += (nint)height * _stride;
             bias = bias == null ? null : bias + (height * width);
             y += height * plane;
-        }
-    }
-
-    private static void Copy(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo)
-    {
-        for (int row = 0; row < rows; row++)
-        {
-            new ReadOnlySpan<float>(from + (row * strideFrom), columns).CopyTo(new Span<float>(to + (row * strideTo), columns));
         }
     }
 }

@@ -8,6 +8,10 @@ namespace Conv;
 /// <summary>The kernels for one width of vector; which one a process uses is decided once.</summary>
 internal abstract unsafe class Simd
 {
+    /// <summary>With so few tiles to a panel of weights, or fewer, the next weights do not arrive by themselves as fast as they are used: they are
+    /// asked for.</summary>
+    public const int TilesThatWait = 16;
+
     /// <summary>One for each width, the widest first. A width that the processor lacks is emulated: the same bits, slowly.</summary>
     public static IReadOnlyList<Simd> All { get; } =
     [
@@ -35,7 +39,7 @@ internal abstract unsafe class Simd
     public int Depth => Machine.Level1 / 4 / (Panel * sizeof(float));
 
     /// <summary>Numbers from one packed panel to the next: a line more than they need, so that they do not share the sets of a cache.</summary>
-    public nint PanelStride(int rows) => ((nint)rows * Panel) + 16;
+    public nint PanelStride(int rows) => ((nint)rows * Panel) + Machine.LineFloats;
 
     /// <summary>As many tiles as so many rows need, their heights as equal as possible: (rows of the first ones, how many of these).</summary>
     public (int Tiles, int Rows, int Taller) Split(int rows)
@@ -48,6 +52,66 @@ internal abstract unsafe class Simd
     /// apart, ahead null where nothing is to be asked for.</summary>
     public abstract void Tile(
         int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC);
+
+    /// <summary>Tiles one below the other, as many as so many rows need: the whole product of <paramref name="rows"/> rows with one panel.</summary>
+    /// <param name="rows">Of A and C.</param>
+    /// <param name="depth">Columns of A, rows of the panel.</param>
+    /// <param name="a">A, as <see cref="MicroKernel"/> reads it.</param>
+    /// <param name="rowStride">From one row of A to the next.</param>
+    /// <param name="step">From one column of A to the next.</param>
+    /// <param name="offsets">Where the columns of A are, if they are not evenly apart.</param>
+    /// <param name="b">The panel.</param>
+    /// <param name="ahead">The weights that come next, or null: see <see cref="TilesThatWait"/>.</param>
+    /// <param name="from">What the sums begin with.</param>
+    /// <param name="strideFrom">From one row of that to the next.</param>
+    /// <param name="c">The sums, row after row of a panel.</param>
+    public void Tiles(int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c)
+    {
+        (int tiles, int height, int taller) = Split(rows);
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            int rowsHere = tile < taller ? height + 1 : height;
+            Tile(rowsHere, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, Panel);
+            a += rowsHere * rowStride;
+            from += rowsHere * strideFrom;
+            c += (nint)rowsHere * Panel;
+            ahead = ahead == null ? null : ahead + (depth / 2 * Machine.LineFloats);
+        }
+    }
+
+    /// <summary>A tile of packed terms, of which the first <paramref name="columns"/> columns are read and written: whole vectors would not fit
+    /// between them and the next row.</summary>
+    /// <param name="columns">At most <see cref="Panel"/>.</param>
+    /// <param name="rows">At most <see cref="TileRows"/>.</param>
+    /// <param name="depth">Columns of A, rows of the panel.</param>
+    /// <param name="a">A, row-major.</param>
+    /// <param name="rowStride">From one row of A to the next.</param>
+    /// <param name="b">The panel.</param>
+    /// <param name="from">What the sums begin with.</param>
+    /// <param name="strideFrom">From one row of that to the next.</param>
+    /// <param name="c">The sums.</param>
+    /// <param name="strideC">From one row of them to the next.</param>
+    /// <param name="spare">Room for a tile.</param>
+    public void PartialTile(int columns, int rows, int depth, float* a, nint rowStride, float* b, float* from, nint strideFrom, float* c, nint strideC, float* spare)
+    {
+        if (columns == Panel)
+        {
+            Tile(rows, depth, a, rowStride, 1, null, b, null, from, strideFrom, c, strideC);
+            return;
+        }
+
+        Copy(rows, columns, from, strideFrom, spare, Panel);
+        Tile(rows, depth, a, rowStride, 1, null, b, null, spare, Panel, spare, Panel);
+        Copy(rows, columns, spare, Panel, c, strideC);
+    }
+
+    private static void Copy(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo)
+    {
+        for (int row = 0; row < rows; row++)
+        {
+            new ReadOnlySpan<float>(from + (row * strideFrom), columns).CopyTo(new Span<float>(to + (row * strideTo), columns));
+        }
+    }
 
     /// <summary>to[j·strideTo + i] = from[i·strideFrom + j] for i &lt; rows, j &lt; columns.</summary>
     public abstract void Transpose(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo);

@@ -34,8 +34,8 @@ internal sealed class WinogradBlocks
         OutputStrips = Cut.Even(StripsPerBlock, StripsPerBlock / Math.Max(1, Cut.Count(parts, Panels)));
 
         // A line more, so that the positions of a tile do not all fall into one set of the cache.
-        InputStride = (StripsPerBlock * Tiles * (nint)Channels) + 16;
-        SumStride = (StripsPerBlock * Tiles * (nint)simd.Panel) + 16;
+        InputStride = (StripsPerBlock * Tiles * (nint)Channels) + Machine.LineFloats;
+        SumStride = (StripsPerBlock * Tiles * (nint)simd.Panel) + Machine.LineFloats;
         Width = (Tiles * outputs) + taps - 1;
         SharedFloats = Positions * (InputStride + (Panels * (long)SumStride));
         long inputs = 2L * size * Width * simd.Lanes;

@@ -15,14 +15,10 @@ internal sealed record WinogradTile(int Outputs, int Taps, int Pairs, AlignedFlo
 /// <c>Y = Aᵀ·[Σ_c U_c ⊙ (Bᵀ·d_c·B)]·A + b</c> with transformed kernels U, in three phases for each group and block of tiles: inputs are
 /// transformed, channels in the lanes; the sums of every position are a matrix product; sums are transformed.
 /// </summary>
-/// <remarks>A part of the second phase is a position: its inputs stay in a near cache while its kernels pass by once. Neither the schedule nor the number of threads can change a bit.</remarks>
+/// <remarks>A part of the second phase is a position: its inputs stay in a near cache while its kernels pass by once. Neither the schedule nor
+/// the number of threads can change a bit.</remarks>
 internal sealed unsafe class WinogradProduct : PartedConvolution
 {
-    private const int LineFloats = 16;
-
-    // With so few tiles to a panel of weights, weights do not arrive by themselves as fast as they are used.
-    private const int TilesThatWait = 8;
-
     private readonly Simd _simd;
     private readonly WinogradTile _tile;
     private readonly WinogradBlocks _blocks;
@@ -156,7 +152,8 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
     private void Multiply(int group, int position, int strips, float* a, float* sums)
     {
         int channels = Shape.InChannelsPerGroup, width = _simd.Panel;
-        (int tiles, int rows, int taller) = _simd.Split(strips * _blocks.Tiles);
+        int rows = strips * _blocks.Tiles;
+        bool waits = _simd.Split(rows).Tiles <= Simd.TilesThatWait;
         fixed (float* kernels = _kernels, biases = _bias)
         {
             float* b = kernels + (((((nint)group * _blocks.Positions) + position) * _blocks.Panels) * channels * width);
@@ -166,21 +163,10 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
                 for (int channel = 0; channel < channels || channel == 0; channel += _depth)
                 {
                     int depth = Math.Min(_depth, channels - channel);
-                    float* pixel = a + channel;
-                    float* c = sums;
-                    float* ahead = b + (depth * width);
-                    int linesAhead = depth / 2;
-                    for (int tile = 0; tile < tiles; tile++)
-                    {
-                        int height = tile < taller ? rows + 1 : rows;
-                        _simd.Tile(
-                            height, depth, pixel, _blocks.Channels, 1, null, b, tiles <= TilesThatWait ? ahead : null,
-                            channel == 0 ? zeros : c, channel == 0 ? 0 : width, c, width);
-                        ahead += linesAhead * LineFloats;
-                        pixel += (nint)height * _blocks.Channels;
-                        c += height * width;
-                    }
-
+                    bool first = channel == 0;
+                    _simd.Tiles(
+                        rows, depth, a + channel, _blocks.Channels, 1, null, b, waits ? b + (depth * width) : null,
+                        first ? zeros : sums, first ? 0 : width, sums);
                     b += depth * width;
                 }
             }

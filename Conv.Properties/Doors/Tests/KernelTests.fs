@@ -1,7 +1,10 @@
 /// The kernels of Conv.Core on every width of vector, those that the processor lacks emulated, and the team of threads.
 module Conv.Properties.KernelTests
 
+#nowarn "9" // kernels take pointers
+
 open System
+open Microsoft.FSharp.NativeInterop
 open System.Threading.Tasks
 open Xunit
 open Conv
@@ -38,10 +41,189 @@ let private laws =
     All.laws
     |> List.filter (fun law -> List.contains law.Id [ "MODEL-EXACT"; "MODEL-BOUND"; "THREAD-COUNT"; "GUARD-ZONES"; "STATELESS" ])
 
+let widths: TheoryData<int> = TheoryData<int>(Simd.All |> Seq.map _.Lanes)
+
+let private width lanes = Simd.All |> Seq.find (fun simd -> simd.Lanes = lanes)
+let private nothing<'T when 'T: unmanaged> : nativeptr<'T> = NativePtr.ofNativeInt 0n
+
+/// Small whole numbers: sums and products are exact, fused or not.
+let private whole seed count =
+    let random = Random seed
+    Array.init count (fun _ -> float32 (random.Next(-4, 5)))
+
+/// What a kernel writes into so many numbers, which were 77 before.
+let private written count (kernel: nativeptr<float32> -> unit) =
+    let numbers = Array.create count 77f
+    use at = fixed numbers
+    kernel at
+    numbers
+
+[<Theory; MemberData(nameof widths)>]
+let ``tiles are sums of products, for every height, depth and way to walk`` (lanes: int) =
+    let simd = width lanes
+    let panel = simd.Panel
+
+    for rows in 1 .. simd.TileRows do
+        for depth in [ 0; 1; 2; 3; 4; 7 ] do
+            let a, b, first = whole rows 400, whole depth (panel * 8), whole 3 (rows * panel)
+            use pointerA = fixed a
+            use pointerB = fixed b
+            use pointerFirst = fixed first
+            let offsets = [| 0; 5; 6; 11; 30; 31; 40 |]
+            use pointerOffsets = fixed offsets
+
+            let walks =
+                [ 1, nothing, (fun k -> k); 3, nothing, (fun k -> 3 * k); 0, pointerOffsets, (fun k -> offsets[k]) ]
+
+            for step, pointer, place in walks do
+                for ahead in [ nothing; pointerB ] do
+                    let actual =
+                        written (rows * panel + 1) (fun c ->
+                            simd.Tile(
+                                rows,
+                                depth,
+                                pointerA,
+                                29n,
+                                nativeint step,
+                                pointer,
+                                pointerB,
+                                ahead,
+                                pointerFirst,
+                                nativeint panel,
+                                c,
+                                nativeint panel
+                            ))
+
+                    let expected =
+                        Array.init (rows * panel + 1) (fun at ->
+                            if at = rows * panel then
+                                77f
+                            else
+                                let r, j = at / panel, at % panel
+
+                                first[at]
+                                + Seq.sum (seq { for k in 0 .. depth - 1 -> a[place k + r * 29] * b[k * panel + j] }))
+
+                    Assert.Equal<float32[]>(expected, actual)
+
+[<Theory; MemberData(nameof widths)>]
+let ``rows are copied, transposed, packed and filled up, and no more is written than is said`` (lanes: int) =
+    let simd = width lanes
+    let source = whole 5 6000
+    use from = fixed source
+    let sizes = [ 1; lanes; lanes + 1; 2 * lanes + 3 ] |> List.distinct
+
+    for rows in sizes do
+        for columns in sizes do
+            let transposed =
+                written (columns * rows + 1) (fun target -> simd.Transpose(rows, columns, from, 50n, target, nativeint rows))
+
+            Assert.Equal<float32[]>(
+                Array.init (columns * rows + 1) (fun at -> if at = columns * rows then 77f else source[at % rows * 50 + at / rows]),
+                transposed
+            )
+
+    for stride in 1..3 do
+        for left in [ 0; 1; lanes + 2 ] do
+            for count in 0 :: sizes do
+                let length, rows = left + count + 2, 3
+
+                let copied =
+                    written (rows * length + lanes + 1) (fun target ->
+                        simd.CopyRows(rows, from, 150n, nativeint stride, left, count, length, target))
+
+                for at in 0 .. rows * length - 1 do
+                    let row, column = at / length, at % length - left
+
+                    Assert.Equal(
+                        (if column < 0 || column >= count then
+                             0f
+                         else
+                             source[row * 150 + column * stride]),
+                        copied[at]
+                    )
+
+                Assert.Equal(77f, copied[rows * length + lanes])
+
+    for columns in sizes @ [ 5 * lanes ] do
+        let rows, panels = 4, (columns + simd.Panel - 1) / simd.Panel
+        let stride = int (simd.PanelStride rows)
+        let packed = written (panels * stride) (fun target -> simd.Pack(rows, columns, from, 200n, target))
+
+        for p in 0 .. panels - 1 do
+            for at in 0 .. rows * simd.Panel - 1 do
+                let row, column = at / simd.Panel, p * simd.Panel + at % simd.Panel
+                Assert.Equal((if column < columns then source[row * 200 + column] else 0f), packed[p * stride + at])
+
+[<Theory; MemberData(nameof widths)>]
+let ``rows of neighbours are sums over taps`` (lanes: int) =
+    let simd = width lanes
+    let x, weights, offsets = whole 7 3000, whole 8 3, [| 0; 1; 40 |]
+    use pointerX = fixed x
+    use pointerWeights = fixed weights
+    use pointerOffsets = fixed offsets
+
+    for vectors in 1..8 do
+        let count = vectors * lanes
+
+        let actual =
+            written (3 * count + 1) (fun y ->
+                simd.Rows(vectors, 3, 3, pointerWeights, pointerOffsets, 2f, pointerX, 210n, y, nativeint count))
+
+        let expected =
+            Array.init (3 * count + 1) (fun at ->
+                if at = 3 * count then
+                    77f
+                else
+                    2f
+                    + Seq.sum (seq { for k in 0..2 -> weights[k] * x[at / count * 210 + offsets[k] + at % count] }))
+
+        Assert.Equal<float32[]>(expected, actual)
+
+[<Theory; MemberData(nameof widths)>]
+let ``Winograd's passes are their matrices`` (lanes: int) =
+    let simd = width lanes
+    let value (r: Rational) = float32 (float r.Numerator / float r.Denominator)
+
+    for algorithm in [ Winograd 2; Winograd 4; Winograd.AccurateF4x3; Winograd 6; Winograd.F4x5 ] do
+        let matrices = algorithm.ArithmeticOf(ConvShape(1, 1, 9, 9, 1, 3, 3)) :?> Bilinear
+        let size, outputs = matrices.InputTransform.Rows, matrices.OutputTransform.Rows
+        let pairs = (size - 2) / 2
+        let magnitudes = Array.init pairs (fun pair -> float (value matrices.OutputTransform[1, 1 + 2 * pair]))
+
+        let constants, d, offset =
+            WinogradPasses.Constants(ReadOnlySpan magnitudes), whole size (3 * size * lanes), whole 2 lanes
+
+        use pointerConstants = fixed constants
+        use pointerD = fixed d
+        use pointerOffset = fixed offset
+
+        // Three in a row: element e of number n is vector 3·e + n.
+        let pass (matrix: RationalMatrix) (plus: int -> float32) =
+            Array.init (3 * matrix.Rows * lanes) (fun at ->
+                let vector, lane = at / lanes, at % lanes
+                let row, number = vector / 3, vector % 3
+
+                plus lane
+                + Seq.sum (seq { for e in 0 .. size - 1 -> value matrix[row, e] * d[(3 * e + number) * lanes + lane] }))
+
+        let step, element = nativeint lanes, nativeint (3 * lanes)
+
+        Assert.Equal<float32[]>(
+            pass matrices.InputTransform (fun _ -> 0f),
+            written (3 * size * lanes) (fun y -> simd.WinogradInput(pairs, pointerConstants, 3, pointerD, element, step, y, element, step))
+        )
+
+        for pointer, plus in [ nothing, (fun _ -> 0f); pointerOffset, (fun lane -> offset[lane]) ] do
+            Assert.Equal<float32[]>(
+                pass matrices.OutputTransform plus,
+                written (3 * outputs * lanes) (fun y ->
+                    simd.WinogradOutput(pairs, outputs, pointerConstants, pointer, 3, pointerD, element, step, y, element, step))
+            )
+
 [<Theory; MemberData(nameof pairs)>]
 let ``every width holds to the definition, on any number of threads, within its tensors`` (name: string, lanes: int) =
-    let simd = Simd.All |> Seq.find (fun simd -> simd.Lanes = lanes)
-    let subject = Contract.ofConvolution (named name simd)
+    let subject = Contract.ofConvolution (named name (width lanes))
     Assert.Equal(5, laws.Length)
 
     let results =
