@@ -457,11 +457,21 @@ let private polyphase =
                     let s = unpadded s
                     let s = s.With(dilationHeight = 1, dilationWidth = 1)
 
+                    // Where there is no stride yet, every phase gets the kernel drawn: who takes but one size of kernel takes them all.
+                    let height, width = 2 * s.KernelHeight, 3 * s.KernelWidth
+
                     ValueSome(
                         if s.StrideHeight * s.StrideWidth > 1 then
                             s
                         else
-                            s.With(strideHeight = 2, strideWidth = 3)
+                            s.With(
+                                inHeight = max height s.InHeight,
+                                inWidth = max width s.InWidth,
+                                kernelHeight = height,
+                                kernelWidth = width,
+                                strideHeight = 2,
+                                strideWidth = 3
+                            )
                     )
         }
         (fun trial ->

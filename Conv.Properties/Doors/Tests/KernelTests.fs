@@ -392,6 +392,22 @@ let ``a workspace is at most twice what input, output and transformed weights ta
                 Assert.True(implementation.Name <> "im2col" || prepared.WorkspaceBytes <= (4L <<< 20), name)
 
 [<Fact>]
+let ``what is supported has a workspace that fits into a span`` () =
+    let shape = ConvShape.Parse "c=1 h=4 w=128 o=600000 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+    let kernel = Array.zeroCreate<float32>(int shape.KernelLength)
+
+    let supporting =
+        Catalogue.All
+        |> Seq.filter (fun c -> c.Traits.Threaded && c.Supports shape)
+        |> List.ofSeq
+
+    Assert.Contains("parallel-tiled", supporting |> List.map _.Name)
+
+    for implementation in supporting do
+        let prepared = implementation.Prepare(shape, ReadOnlySpan kernel, ReadOnlySpan<float32>.Empty)
+        Assert.True(prepared.WorkspaceBytes <= int64 Array.MaxLength, implementation.Name)
+
+[<Fact>]
 let ``amplifications are those of the bounds' table`` () =
     let of' (winograd: Winograd) = winograd.Amplification * 9.0
     Assert.Equal(64.0, of' (Winograd 2), 6)

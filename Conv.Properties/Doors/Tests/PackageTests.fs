@@ -49,7 +49,7 @@ module Packed =
 
              pack kit []
              pack (Path.Combine(sources, "Conv.Core")) [ "--no-build" ]
-             pack kit [ "-p:ConvTool=true" ]
+             pack kit [ "-p:ConvTool=true"; "--no-build" ]
              feed)
 
     /// Runs a project of docs/adopt outside of the repository, on the packages alone, restored into a folder of its own.
