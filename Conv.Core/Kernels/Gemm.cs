@@ -128,14 +128,25 @@ internal static unsafe class Gemm
 
         private void AddPanel(int rows, int columns, int depth, float* a, nint strideA, float* panel, float* c, nint strideC)
         {
+            TileRun run = new()
+            {
+                Depth = depth, A = a, RowStride = strideA, Step = 1, B = panel, From = c, StrideFrom = strideC, C = c, StrideC = strideC,
+            };
+            if (columns == simd.Panel)
+            {
+                simd.Tiles(rows, ref run);
+                return;
+            }
+
             float* spare = stackalloc float[simd.TileRows * simd.Panel];
             (int tiles, int height, int taller) = simd.Split(rows);
             for (int tile = 0; tile < tiles; tile++)
             {
                 int rowsHere = tile < taller ? height + 1 : height;
-                simd.PartialTile(columns, rowsHere, depth, a, strideA, panel, c, strideC, c, strideC, spare);
-                a += rowsHere * strideA;
-                c += rowsHere * strideC;
+                simd.PartialTile(columns, rowsHere, run, spare);
+                run.A += rowsHere * strideA;
+                run.C += rowsHere * strideC;
+                run.From = run.C;
             }
         }
     }

@@ -129,6 +129,9 @@ internal sealed unsafe class PixelBlocks
         _ => 0,
     };
 
+    /// <summary>So many terms stand side by side, wherever the <see cref="Offsets"/> say that one begins.</summary>
+    public int TapsSideBySide => _horizontal.TapStep == 1 ? _shape.KernelWidth : 1;
+
     /// <summary>Where the terms of a depth block stand, from what the first one sees at the block's first position.</summary>
     public int[] Offsets()
     {

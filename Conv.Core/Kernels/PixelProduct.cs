@@ -115,13 +115,25 @@ internal sealed unsafe class PixelProduct : PartedConvolution
         int panel = _simd.Panel, tilesInRow = _simd.Split(block.Columns).Tiles;
         float* ahead = tilesInRow * block.Rows > Simd.TilesThatWait ? null
             : b + ((_blocks.PanelsAtOnce == 1 ? depth : (nint)Shape.TermsPerOutput) * panel);
-        for (int run = 0; run < block.Rows; run++)
+        for (int row = 0; row < block.Rows; row++)
         {
-            float* c = sums + ((nint)run * block.Columns * panel);
-            _simd.Tiles(
-                block.Columns, depth, a + (run * _blocks.RowStep), _blocks.ColumnStep, _blocks.Step, offsets, b,
-                ahead == null ? null : ahead + (run * tilesInRow * (depth / 2) * Machine.LineFloats),
-                bias == null ? c : bias, bias == null ? panel : 0, c);
+            float* c = sums + ((nint)row * block.Columns * panel);
+            TileRun run = new()
+            {
+                Depth = depth,
+                A = a + (row * _blocks.RowStep),
+                RowStride = _blocks.ColumnStep,
+                Step = _blocks.Step,
+                Offsets = offsets,
+                Side = _blocks.TapsSideBySide,
+                B = b,
+                Ahead = ahead == null ? null : ahead + (row * tilesInRow * (depth / 2) * Machine.LineFloats),
+                From = bias == null ? c : bias,
+                StrideFrom = bias == null ? panel : 0,
+                C = c,
+                StrideC = panel,
+            };
+            _simd.Tiles(block.Columns, ref run);
         }
     }
 

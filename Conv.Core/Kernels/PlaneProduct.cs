@@ -90,22 +90,36 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     private void MultiplyTiles(int pixels, int depth, float* k, float* panels, float* bias, float* y, float* spare)
     {
         int width = _simd.Panel;
-        nint plane = (nint)Shape.OutHeight * Shape.OutWidth;
+        (int whole, int left) = Math.DivRem(pixels, width);
         (int tiles, int rows, int taller) = _simd.Split(Shape.OutChannelsPerGroup);
         for (int tile = 0; tile < tiles; tile++)
         {
             int height = tile < taller ? rows + 1 : rows;
-            float* panel = panels;
-            for (int p = 0; p < pixels; p += width, panel += _simd.PanelStride(depth))
+            TileRun run = new()
             {
-                float* c = y + p;
-                _simd.PartialTile(
-                    Math.Min(width, pixels - p), height, depth, k, _stride, panel, bias == null ? c : bias, bias == null ? plane : width, c, plane, spare);
+                Tiles = whole,
+                Depth = depth,
+                A = k,
+                RowStride = _stride,
+                Step = 1,
+                B = panels,
+                TileB = _simd.PanelStride(depth),
+                From = bias == null ? y : bias,
+                StrideFrom = bias == null ? (nint)Shape.OutHeight * Shape.OutWidth : width,
+                TileFrom = bias == null ? width : 0,
+                C = y,
+                StrideC = (nint)Shape.OutHeight * Shape.OutWidth,
+                TileC = width,
+            };
+            _simd.TilesOf(height, ref run);
+            if (left > 0)
+            {
+                _simd.PartialTile(left, height, run, spare);
             }
 
             k += (nint)height * _stride;
             bias = bias == null ? null : bias + (height * width);
-            y += height * plane;
+            y += height * run.StrideC;
         }
     }
 }

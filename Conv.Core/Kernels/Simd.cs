@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using static Conv.Constants;
+using static Conv.Walks;
 
 namespace Conv;
 
@@ -48,61 +49,47 @@ internal abstract unsafe class Simd
         return tiles == 0 ? default : (tiles, rows / tiles, rows % tiles);
     }
 
-    /// <summary><see cref="MicroKernel.Tile"/> with so many rows, at most <see cref="TileRows"/>; offsets null where the terms are evenly
-    /// apart, ahead null where nothing is to be asked for.</summary>
-    public abstract void Tile(
-        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC);
+    /// <summary>The tiles of a run, all of so many rows, at most <see cref="TileRows"/>.</summary>
+    /// <exception cref="ArgumentException">There is no table, and neither the rows of A stand side by side nor its columns.</exception>
+    public abstract void TilesOf(int height, ref TileRun run);
 
-    /// <summary>Tiles one below the other, as many as so many rows need: the whole product of <paramref name="rows"/> rows with one panel.</summary>
-    /// <param name="rows">Of A and C.</param>
-    /// <param name="depth">Columns of A, rows of the panel.</param>
-    /// <param name="a">A, as <see cref="MicroKernel"/> reads it.</param>
-    /// <param name="rowStride">From one row of A to the next.</param>
-    /// <param name="step">From one column of A to the next.</param>
-    /// <param name="offsets">Where the columns of A are, if they are not evenly apart.</param>
-    /// <param name="b">The panel.</param>
-    /// <param name="ahead">The weights that come next, or null: see <see cref="TilesThatWait"/>.</param>
-    /// <param name="from">What the sums begin with.</param>
-    /// <param name="strideFrom">From one row of that to the next.</param>
-    /// <param name="c">The sums, row after row of a panel.</param>
-    public void Tiles(int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c)
+    /// <summary>Tiles one below the other, as many as so many rows need: the product of <paramref name="rows"/> rows with one panel. What a run
+    /// says of its tiles is set here.</summary>
+    public void Tiles(int rows, ref TileRun run)
     {
         (int tiles, int height, int taller) = Split(rows);
-        for (int tile = 0; tile < tiles; tile++)
-        {
-            int rowsHere = tile < taller ? height + 1 : height;
-            Tile(rowsHere, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, Panel);
-            a += rowsHere * rowStride;
-            from += rowsHere * strideFrom;
-            c += (nint)rowsHere * Panel;
-            ahead = ahead == null ? null : ahead + (depth / 2 * Machine.LineFloats);
-        }
+        run.TileB = 0;
+        Below(height + 1, taller, ref run);
+        Below(height, tiles - taller, ref run);
     }
 
-    /// <summary>A tile of packed terms, of which the first <paramref name="columns"/> columns are read and written: whole vectors would not fit
-    /// between them and the next row.</summary>
+    /// <summary>One tile of which the first columns are read and written: whole vectors would not fit between them and the next row.</summary>
     /// <param name="columns">At most <see cref="Panel"/>.</param>
-    /// <param name="rows">At most <see cref="TileRows"/>.</param>
-    /// <param name="depth">Columns of A, rows of the panel.</param>
-    /// <param name="a">A, row-major.</param>
-    /// <param name="rowStride">From one row of A to the next.</param>
-    /// <param name="b">The panel.</param>
-    /// <param name="from">What the sums begin with.</param>
-    /// <param name="strideFrom">From one row of that to the next.</param>
-    /// <param name="c">The sums.</param>
-    /// <param name="strideC">From one row of them to the next.</param>
+    /// <param name="height">At most <see cref="TileRows"/>.</param>
+    /// <param name="run">Where it is.</param>
     /// <param name="spare">Room for a tile.</param>
-    public void PartialTile(int columns, int rows, int depth, float* a, nint rowStride, float* b, float* from, nint strideFrom, float* c, nint strideC, float* spare)
+    public void PartialTile(int columns, int height, TileRun run, float* spare)
     {
-        if (columns == Panel)
-        {
-            Tile(rows, depth, a, rowStride, 1, null, b, null, from, strideFrom, c, strideC);
-            return;
-        }
+        float* c = run.C;
+        nint strideC = run.StrideC;
+        Copy(height, columns, run.From, run.StrideFrom, spare, Panel);
+        run.Tiles = 1;
+        run.From = run.C = spare;
+        run.StrideFrom = run.StrideC = Panel;
+        TilesOf(height, ref run);
+        Copy(height, columns, spare, Panel, c, strideC);
+    }
 
-        Copy(rows, columns, from, strideFrom, spare, Panel);
-        Tile(rows, depth, a, rowStride, 1, null, b, null, spare, Panel, spare, Panel);
-        Copy(rows, columns, spare, Panel, c, strideC);
+    private void Below(int height, int tiles, ref TileRun run)
+    {
+        if (tiles > 0)
+        {
+            run.Tiles = tiles;
+            run.TileA = height * run.RowStride;
+            run.TileFrom = height * run.StrideFrom;
+            run.TileC = height * run.StrideC;
+            TilesOf(height, ref run);
+        }
     }
 
     private static void Copy(int rows, int columns, float* from, nint strideFrom, float* to, nint strideTo)
@@ -150,51 +137,81 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
     public override int TileRows => TLanes.TileRows;
 
     /// <inheritdoc/>
-    public override void Tile(
-        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
+    public override void TilesOf(int height, ref TileRun run)
     {
-        bool asks = ahead != null && Sse.IsSupported;
-        if (step == 1)
+        if (run.Offsets == null)
         {
-            if (asks)
+            if (run.Step == 1)
             {
-                Tile<One, One>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+                Walk<Along>(height, ref run);
+            }
+            else if (run.RowStride == 1)
+            {
+                Walk<Across>(height, ref run);
             }
             else
             {
-                Tile<One, Zero>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+                throw new ArgumentException($"Rows of A are {run.RowStride} apart and its columns {run.Step}; one of them must be 1.", nameof(run));
             }
         }
-        else if (asks)
+        else if (run.RowStride == 1)
         {
-            Tile<Zero, One>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+            Table<One>(height, ref run);
+        }
+        else if (run.RowStride == 2)
+        {
+            Table<Two>(height, ref run);
         }
         else
         {
-            Tile<Zero, Zero>(rows, depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC);
+            Table<Zero>(height, ref run);
         }
     }
 
-    private static void Tile<TStep, TAhead>(
-        int rows, int depth, float* a, nint rowStride, nint step, int* offsets, float* b, float* ahead, float* from, nint strideFrom, float* c, nint strideC)
-        where TStep : struct, IConstant
+    private static void Table<TRow>(int height, ref TileRun run)
+        where TRow : struct, IConstant
+    {
+        switch (run.Side)
+        {
+            case 3: Walk<Taps<TRow, Three>>(height, ref run); break;
+            case 5: Walk<Taps<TRow, Five>>(height, ref run); break;
+            case 7: Walk<Taps<TRow, Seven>>(height, ref run); break;
+            default: Walk<Taps<TRow, One>>(height, ref run); break;
+        }
+    }
+
+    private static void Walk<TWalk>(int height, ref TileRun run)
+        where TWalk : struct, IWalk
+    {
+        if (run.Ahead != null && Sse.IsSupported)
+        {
+            Tiles<TWalk, One>(height, ref run);
+        }
+        else
+        {
+            Tiles<TWalk, Zero>(height, ref run);
+        }
+    }
+
+    private static void Tiles<TWalk, TAhead>(int height, ref TileRun run)
+        where TWalk : struct, IWalk
         where TAhead : struct, IConstant
     {
-        switch (rows)
+        switch (height)
         {
-            case 1: MicroKernel.Tile<TLanes, TVector, One, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 2: MicroKernel.Tile<TLanes, TVector, Two, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 3: MicroKernel.Tile<TLanes, TVector, Three, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 4: MicroKernel.Tile<TLanes, TVector, Four, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 5: MicroKernel.Tile<TLanes, TVector, Five, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 6: MicroKernel.Tile<TLanes, TVector, Six, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 7: MicroKernel.Tile<TLanes, TVector, Seven, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 8: MicroKernel.Tile<TLanes, TVector, Eight, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 9: MicroKernel.Tile<TLanes, TVector, Nine, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 10: MicroKernel.Tile<TLanes, TVector, Ten, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 11: MicroKernel.Tile<TLanes, TVector, Eleven, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            case 12: MicroKernel.Tile<TLanes, TVector, Twelve, TStep, TAhead>(depth, a, rowStride, step, offsets, b, ahead, from, strideFrom, c, strideC); break;
-            default: throw new ArgumentOutOfRangeException(nameof(rows), rows, $"rows is {rows}, it must be from 1 to {TLanes.TileRows}.");
+            case 1: MicroKernel.Tiles<TLanes, TVector, One, TWalk, TAhead>(ref run); break;
+            case 2: MicroKernel.Tiles<TLanes, TVector, Two, TWalk, TAhead>(ref run); break;
+            case 3: MicroKernel.Tiles<TLanes, TVector, Three, TWalk, TAhead>(ref run); break;
+            case 4: MicroKernel.Tiles<TLanes, TVector, Four, TWalk, TAhead>(ref run); break;
+            case 5: MicroKernel.Tiles<TLanes, TVector, Five, TWalk, TAhead>(ref run); break;
+            case 6: MicroKernel.Tiles<TLanes, TVector, Six, TWalk, TAhead>(ref run); break;
+            case 7: MicroKernel.Tiles<TLanes, TVector, Seven, TWalk, TAhead>(ref run); break;
+            case 8: MicroKernel.Tiles<TLanes, TVector, Eight, TWalk, TAhead>(ref run); break;
+            case 9: MicroKernel.Tiles<TLanes, TVector, Nine, TWalk, TAhead>(ref run); break;
+            case 10: MicroKernel.Tiles<TLanes, TVector, Ten, TWalk, TAhead>(ref run); break;
+            case 11: MicroKernel.Tiles<TLanes, TVector, Eleven, TWalk, TAhead>(ref run); break;
+            case 12: MicroKernel.Tiles<TLanes, TVector, Twelve, TWalk, TAhead>(ref run); break;
+            default: throw new ArgumentOutOfRangeException(nameof(height), height, $"height is {height}, it must be from 1 to {TLanes.TileRows}.");
         }
     }
 

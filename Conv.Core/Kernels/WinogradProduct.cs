@@ -164,9 +164,20 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
                 {
                     int depth = Math.Min(_depth, channels - channel);
                     bool first = channel == 0;
-                    _simd.Tiles(
-                        rows, depth, a + channel, _blocks.Channels, 1, null, b, waits ? b + (depth * width) : null,
-                        first ? zeros : sums, first ? 0 : width, sums);
+                    TileRun run = new()
+                    {
+                        Depth = depth,
+                        A = a + channel,
+                        RowStride = _blocks.Channels,
+                        Step = 1,
+                        B = b,
+                        Ahead = waits ? b + (depth * width) : null,
+                        From = first ? zeros : sums,
+                        StrideFrom = first ? 0 : width,
+                        C = sums,
+                        StrideC = width,
+                    };
+                    _simd.Tiles(rows, ref run);
                     b += depth * width;
                 }
             }

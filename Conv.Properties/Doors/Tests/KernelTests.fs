@@ -63,48 +63,77 @@ let ``tiles are sums of products, for every height, depth and way to walk`` (lan
     let simd = width lanes
     let panel = simd.Panel
 
+    // Rows apart, columns apart or 0, columns side by side wherever the table has one.
+    let walks =
+        [
+            29, 1, 1
+            1, 13, 1
+            for rowStride in [ 1; 2; 29 ] do
+                for side in [ 1; 3; 5; 7 ] do
+                    rowStride, 0, side
+        ]
+
     for rows in 1 .. simd.TileRows do
-        for depth in [ 0; 1; 2; 3; 4; 7 ] do
-            let a, b, first = whole rows 400, whole depth (panel * 8), whole 3 (rows * panel)
-            use pointerA = fixed a
-            use pointerB = fixed b
-            use pointerFirst = fixed first
-            let offsets = [| 0; 5; 6; 11; 30; 31; 40 |]
-            use pointerOffsets = fixed offsets
-
-            let walks =
-                [ 1, nothing, (fun k -> k); 3, nothing, (fun k -> 3 * k); 0, pointerOffsets, (fun k -> offsets[k]) ]
-
-            for step, pointer, place in walks do
-                for ahead in [ nothing; pointerB ] do
-                    let actual =
-                        written (rows * panel + 1) (fun c ->
-                            simd.Tile(
-                                rows,
-                                depth,
-                                pointerA,
-                                29n,
-                                nativeint step,
-                                pointer,
-                                pointerB,
-                                ahead,
-                                pointerFirst,
-                                nativeint panel,
-                                c,
-                                nativeint panel
-                            ))
+        for depth in [ 0; 1; 3; 4; 6; 7; 13 ] do
+            for rowStride, step, side in walks do
+                for tiles in [ 1; 3 ] do
+                    let a, b = whole rows 600, whole depth (panel * 20)
+                    let first = whole 3 (tiles * rows * panel)
+                    use pointerA = fixed a
+                    use pointerB = fixed b
+                    use pointerFirst = fixed first
+                    let starts = [| 0; 15; 7; 40; 31; 22; 90; 60; 77; 33; 51; 46; 80 |]
+                    let offsets = Array.init 13 (fun k -> starts[k / side] + k % side)
+                    use pointerOffsets = fixed offsets
+                    let place k = if step > 0 then k * step else offsets[k]
 
                     let expected =
-                        Array.init (rows * panel + 1) (fun at ->
-                            if at = rows * panel then
+                        Array.init (tiles * rows * panel + 1) (fun at ->
+                            if at = tiles * rows * panel then
                                 77f
                             else
-                                let r, j = at / panel, at % panel
+                                let tile, r, j = at / (rows * panel), at / panel % rows, at % panel
 
-                                first[at]
-                                + Seq.sum (seq { for k in 0 .. depth - 1 -> a[place k + r * 29] * b[k * panel + j] }))
+                                let product k = a[place k + r * rowStride + 5 * tile] * b[(k + tile) * panel + j]
 
-                    Assert.Equal<float32[]>(expected, actual)
+                                first[at] + Seq.sum (Seq.init depth product))
+
+                    for ahead in [ nothing; pointerB ] do
+                        let actual =
+                            written (tiles * rows * panel + 1) (fun c ->
+                                let mutable run =
+                                    TileRun(
+                                        Tiles = tiles,
+                                        Depth = depth,
+                                        A = pointerA,
+                                        RowStride = nativeint rowStride,
+                                        Step = nativeint step,
+                                        Offsets = (if step > 0 then nothing else pointerOffsets),
+                                        Side = side,
+                                        TileA = 5n,
+                                        B = pointerB,
+                                        TileB = nativeint panel,
+                                        Ahead = ahead,
+                                        From = pointerFirst,
+                                        StrideFrom = nativeint panel,
+                                        TileFrom = nativeint (rows * panel),
+                                        C = c,
+                                        StrideC = nativeint panel,
+                                        TileC = nativeint (rows * panel)
+                                    )
+
+                                simd.TilesOf(rows, &run)
+                                Assert.Equal(0, run.Tiles))
+
+                        Assert.Equal<float32[]>(expected, actual)
+
+[<Fact>]
+let ``a matrix whose rows and columns are both apart is no kernel's`` () =
+    let refused () =
+        let mutable run = TileRun(Tiles = 1, Depth = 1, RowStride = 2n, Step = 3n)
+        Simd.Best.TilesOf(1, &run)
+
+    Assert.Throws<ArgumentException> refused |> ignore<ArgumentException>
 
 [<Theory; MemberData(nameof widths)>]
 let ``rows are copied, transposed, packed and filled up, and no more is written than is said`` (lanes: int) =

@@ -1,0 +1,73 @@
+using System.Runtime.CompilerServices;
+
+namespace Conv;
+
+/// <summary>Where A[r, k] of a <see cref="MicroKernel"/> stands, as far as the compiler knows it.</summary>
+internal interface IWalk
+{
+    /// <summary>From one row to the next; 0 where only the run knows it.</summary>
+    static abstract int Row { get; }
+
+    /// <summary>Whether terms are found by a table of offsets.</summary>
+    static abstract bool HasTable { get; }
+
+    /// <summary>So many terms stand side by side.</summary>
+    static abstract int Run { get; }
+
+    /// <summary>Terms of one turn of the loop: whole runs.</summary>
+    static abstract int Turn { get; }
+}
+
+/// <summary>The walks that there are.</summary>
+internal static class Walks
+{
+    /// <summary>Rows of a matrix: the terms of a row stand side by side.</summary>
+    public readonly struct Along : IWalk
+    {
+        public static int Row => 0;
+
+        public static bool HasTable => false;
+
+        public static int Run => 4;
+
+        public static int Turn => 4;
+    }
+
+    /// <summary>The rows of a term stand side by side, the terms a step apart.</summary>
+    public readonly struct Across : IWalk
+    {
+        public static int Row => 1;
+
+        public static bool HasTable => false;
+
+        public static int Run => 1;
+
+        public static int Turn => 4;
+    }
+
+    /// <summary>Rows TRow apart, terms in runs of TRun, each where the table says.</summary>
+    public readonly unsafe struct Taps<TRow, TRun> : IWalk
+        where TRow : struct, IConstant
+        where TRun : unmanaged, IConstant
+    {
+        public static int Row
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => TRow.Value;
+        }
+
+        public static bool HasTable => true;
+
+        public static int Run
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => sizeof(TRun);
+        }
+
+        public static int Turn
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => sizeof(TRun) == 1 ? 4 : sizeof(TRun) == 3 ? 6 : sizeof(TRun);
+        }
+    }
+}
