@@ -130,7 +130,15 @@ internal static unsafe class Gemm
         {
             TileRun run = new()
             {
-                Depth = depth, A = a, RowStride = strideA, Step = 1, B = panel, From = c, StrideFrom = strideC, C = c, StrideC = strideC,
+                Depth = depth,
+                A = a,
+                RowStride = strideA,
+                Step = 1,
+                B = panel,
+                From = c,
+                StrideFrom = strideC,
+                C = c,
+                StrideC = strideC,
             };
             if (columns == simd.Panel)
             {

@@ -42,6 +42,7 @@ internal static unsafe class MicroKernel
         int panel = 2 * TLanes.Count;
         // What the walk knows of the rows is part of their addresses, and nothing else is.
         nint row = TWalk.Row == 0 ? run.RowStride : 0, row2 = 2 * row, row3 = 3 * row, row5 = 5 * row, row6 = 6 * row;
+        int known = TWalk.Step == IWalk.Height ? sizeof(TRows) : TWalk.Step;
         nint step = run.Step, step2 = 2 * step, step3 = 3 * step;
         for (; run.Tiles > 0; run.Tiles--)
         {
@@ -119,7 +120,7 @@ internal static unsafe class MicroKernel
                 }
                 else
                 {
-                    a += TWalk.Run > 1 ? TWalk.Turn : TWalk.Turn * step;
+                    a += TWalk.Turn * (known != 0 ? known : step);
                 }
             }
 
@@ -135,7 +136,7 @@ internal static unsafe class MicroKernel
                 }
                 else
                 {
-                    a += TWalk.Run > 1 ? 1 : step;
+                    a += known != 0 ? known : step;
                 }
             }
 
@@ -178,7 +179,7 @@ internal static unsafe class MicroKernel
     {
         // Addresses are written out, so that the processor forms them: what stands in a variable takes an instruction.
         TVector left = TLanes.Load(b + (2 * t * TLanes.Count)), right = TLanes.Load(b + (((2 * t) + 1) * TLanes.Count));
-        int at = t % TWalk.Run;
+        int at = TWalk.Step == 0 ? t % TWalk.Run : TWalk.Step == IWalk.Height ? t * sizeof(TRows) : t * TWalk.Step;
         Add<TLanes, TVector>(a + at, left, right, ref s0);
         if (sizeof(TRows) > 1) { Add<TLanes, TVector>(a + row + ((1 * TWalk.Row) + at), left, right, ref s1); }
         if (sizeof(TRows) > 2) { Add<TLanes, TVector>(a + row2 + ((2 * TWalk.Row) + at), left, right, ref s2); }
@@ -198,9 +199,9 @@ internal static unsafe class MicroKernel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float* Find<TWalk>(int t, float* before, float* a, int* offsets, nint step, nint step2, nint step3)
         where TWalk : struct, IWalk =>
-        t % TWalk.Run != 0 ? before
-        : TWalk.HasTable ? a + offsets[t]
+        TWalk.HasTable ? t % TWalk.Run != 0 ? before : a + offsets[t]
         : t == 0 ? a
+        : TWalk.Step != 0 ? before
         : t == 1 ? a + step
         : t == 2 ? a + step2
         : a + step3;

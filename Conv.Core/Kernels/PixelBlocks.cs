@@ -79,7 +79,7 @@ internal sealed unsafe class PixelBlocks
         _horizontal = new Axis(_columns, shape.StrideWidth, shape.KernelWidth, shape.DilationWidth, shape.PadLeft, shape.InWidth);
         (PixelFloats, RowStep, ColumnStep) = source switch
         {
-            PixelSource.Image => (0L, 0, 1),
+            PixelSource.Image => (ArePacked ? (terms * PixelsPerBlock) + simd.Lanes : 0L, 0, 1),
             PixelSource.Patches => ((long)Depth * PixelsPerBlock, 0, 1),
             _ => (((long)(Depth / taps) * _vertical.Length * _horizontal.Length) + simd.Lanes, _vertical.Step * _horizontal.Length, _horizontal.Step),
         };
@@ -120,6 +120,10 @@ internal sealed unsafe class PixelBlocks
 
     /// <summary>From what a tap sees in one column of positions to the next.</summary>
     public int ColumnStep { get; }
+
+    /// <summary>Whether pixels are packed by <see cref="Simd.PackTiles"/>: where each tile of small planes would fill the first cache.</summary>
+    public bool ArePacked =>
+        _source == PixelSource.Image && (long)Depth * _shape.InHeight * _shape.InWidth * sizeof(float) <= Machine.Level1;
 
     /// <summary>From a term to the next, where all are as far apart: then there are no <see cref="Offsets"/>.</summary>
     public int Step => _source switch
@@ -166,13 +170,25 @@ internal sealed unsafe class PixelBlocks
     /// <param name="term">The first term; with bands, the first of a channel.</param>
     /// <param name="depth">How many.</param>
     /// <param name="pixels">Room for them.</param>
-    public float* Bring(in PixelBlock block, float* image, int term, int depth, float* pixels)
+    /// <param name="again">Whether they were brought for other channels of this block: what holds all terms still has them.</param>
+    public float* Bring(in PixelBlock block, float* image, int term, int depth, float* pixels, bool again)
     {
         nint plane = (nint)_shape.InHeight * _shape.InWidth;
         switch (_source)
         {
             case PixelSource.Image:
-                return image + (term * plane) + block.Column;
+                if (!ArePacked)
+                {
+                    return image + (term * plane) + block.Column;
+                }
+
+                pixels += (nint)term * block.Columns;
+                if (!again)
+                {
+                    _simd.PackTiles(block.Columns, depth, image + (term * plane) + block.Column, plane, pixels);
+                }
+
+                return pixels;
             case PixelSource.Patches:
                 Patches.GatherRows(_shape, image, TensorView.Dense(_shape.InChannelsPerGroup, _shape.InHeight, _shape.InWidth), term, depth, block.Column, block.Columns, pixels, PixelsPerBlock);
                 return pixels;

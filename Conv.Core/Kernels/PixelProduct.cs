@@ -3,7 +3,7 @@ namespace Conv;
 /// <summary>Where a <see cref="PixelProduct"/> reads what the taps see.</summary>
 internal enum PixelSource
 {
-    /// <summary>The input itself: one tap, no padding, stride 1.</summary>
+    /// <summary>The input itself, small planes packed: one tap, no padding, stride 1.</summary>
     Image,
 
     /// <summary>Bands of the input, copied with their padding; each tap is an offset into them.</summary>
@@ -91,7 +91,7 @@ internal sealed unsafe class PixelProduct : PartedConvolution
                     for (int term = 0; term < terms || term == 0; term += _blocks.Depth)
                     {
                         int depth = Math.Min(_blocks.Depth, terms - term);
-                        float* a = _blocks.Bring(block, image, term, depth, pixels);
+                        float* a = _blocks.Bring(block, image, term, depth, pixels, first > 0);
                         for (int p = 0; p < panels; p++)
                         {
                             int inGroup = block.FirstPanel + first + p, number = (block.Group * _blocks.Panels) + inGroup;
@@ -125,6 +125,7 @@ internal sealed unsafe class PixelProduct : PartedConvolution
                 RowStride = _blocks.ColumnStep,
                 Step = _blocks.Step,
                 Offsets = offsets,
+                IsPacked = _blocks.ArePacked,
                 Side = _blocks.TapsSideBySide,
                 B = b,
                 Ahead = ahead == null ? null : ahead + (row * tilesInRow * (depth / 2) * Machine.LineFloats),

@@ -63,6 +63,15 @@ internal abstract unsafe class Simd
         Below(height, tiles - taller, ref run);
     }
 
+    /// <summary>Copies what <see cref="Tiles"/> of so many rows read, tile after tile, within a tile term after term: where terms are far apart, and
+    /// read again and again, they would share the sets of a cache.</summary>
+    /// <param name="rows">Of A, which stand side by side.</param>
+    /// <param name="depth">Columns of A.</param>
+    /// <param name="a">A.</param>
+    /// <param name="step">From one column of A to the next, at least <paramref name="rows"/>.</param>
+    /// <param name="to">Room for all, and a vector more.</param>
+    public abstract void PackTiles(int rows, int depth, float* a, nint step, float* to);
+
     /// <summary>One tile of which the first columns are read and written: whole vectors would not fit between them and the next row.</summary>
     /// <param name="columns">At most <see cref="Panel"/>.</param>
     /// <param name="height">At most <see cref="TileRows"/>.</param>
@@ -85,7 +94,7 @@ internal abstract unsafe class Simd
         if (tiles > 0)
         {
             run.Tiles = tiles;
-            run.TileA = height * run.RowStride;
+            run.TileA = height * (run.IsPacked ? run.Depth : run.RowStride);
             run.TileFrom = height * run.StrideFrom;
             run.TileC = height * run.StrideC;
             TilesOf(height, ref run);
@@ -139,7 +148,11 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
     /// <inheritdoc/>
     public override void TilesOf(int height, ref TileRun run)
     {
-        if (run.Offsets == null)
+        if (run.IsPacked)
+        {
+            Walk<Packed>(height, ref run);
+        }
+        else if (run.Offsets == null)
         {
             if (run.Step == 1)
             {
@@ -212,6 +225,38 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
             case 11: MicroKernel.Tiles<TLanes, TVector, Eleven, TWalk, TAhead>(ref run); break;
             case 12: MicroKernel.Tiles<TLanes, TVector, Twelve, TWalk, TAhead>(ref run); break;
             default: throw new ArgumentOutOfRangeException(nameof(height), height, $"height is {height}, it must be from 1 to {TLanes.TileRows}.");
+        }
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void PackTiles(int rows, int depth, float* a, nint step, float* to)
+    {
+        int lanes = TLanes.Count;
+        (int tiles, int height, int taller) = Split(rows);
+        for (int tile = 0; tile < tiles; tile++)
+        {
+            int heightHere = tile < taller ? height + 1 : height;
+            float* from = a;
+
+            // Vectors write too much, which the next term writes over, and read too much, where there is something to read.
+            nint reach = ((depth - 1) * step) + rows - ((heightHere + lanes - 1) / lanes * lanes);
+            int vectors = reach < 0 ? 0 : (int)Math.Min(depth, (reach / step) + 1);
+            for (int term = 0; term < depth; term++, from += step, to += heightHere)
+            {
+                for (int at = 0; term < vectors && at < heightHere; at += lanes)
+                {
+                    TLanes.Store(TLanes.Load(from + at), to + at);
+                }
+
+                for (int at = 0; term >= vectors && at < heightHere; at++)
+                {
+                    to[at] = from[at];
+                }
+            }
+
+            a += heightHere;
+            rows -= heightHere;
         }
     }
 

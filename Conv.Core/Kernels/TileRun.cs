@@ -24,6 +24,9 @@ internal unsafe struct TileRun
     /// <summary>So many columns of A stand side by side, wherever the table says that one begins.</summary>
     public int Side;
 
+    /// <summary>Whether A is packed by <see cref="Simd.PackTiles"/>: strides and steps of A are then those of the tiles.</summary>
+    public bool IsPacked;
+
     /// <summary>From one tile's A to the next.</summary>
     public nint TileA;
 

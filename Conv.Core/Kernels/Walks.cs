@@ -5,13 +5,19 @@ namespace Conv;
 /// <summary>Where A[r, k] of a <see cref="MicroKernel"/> stands, as far as the compiler knows it.</summary>
 internal interface IWalk
 {
+    /// <summary>A <see cref="Step"/> of as much as the tile has rows.</summary>
+    public const int Height = -1;
+
     /// <summary>From one row to the next; 0 where only the run knows it.</summary>
     static abstract int Row { get; }
+
+    /// <summary>From one term to the next; 0 where only the run knows it.</summary>
+    static abstract int Step { get; }
 
     /// <summary>Whether terms are found by a table of offsets.</summary>
     static abstract bool HasTable { get; }
 
-    /// <summary>So many terms stand side by side.</summary>
+    /// <summary>So many terms stand side by side wherever the table says that one begins.</summary>
     static abstract int Run { get; }
 
     /// <summary>Terms of one turn of the loop: whole runs.</summary>
@@ -26,9 +32,25 @@ internal static class Walks
     {
         public static int Row => 0;
 
+        public static int Step => 1;
+
         public static bool HasTable => false;
 
-        public static int Run => 4;
+        public static int Run => 1;
+
+        public static int Turn => 4;
+    }
+
+    /// <summary>Tile after tile, within a tile term after term: what <see cref="Simd.PackTiles"/> makes.</summary>
+    public readonly struct Packed : IWalk
+    {
+        public static int Row => 1;
+
+        public static int Step => IWalk.Height;
+
+        public static bool HasTable => false;
+
+        public static int Run => 1;
 
         public static int Turn => 4;
     }
@@ -37,6 +59,8 @@ internal static class Walks
     public readonly struct Across : IWalk
     {
         public static int Row => 1;
+
+        public static int Step => 0;
 
         public static bool HasTable => false;
 
@@ -55,6 +79,8 @@ internal static class Walks
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
             get => TRow.Value;
         }
+
+        public static int Step => 0;
 
         public static bool HasTable => true;
 

@@ -127,6 +127,47 @@ let ``tiles are sums of products, for every height, depth and way to walk`` (lan
 
                         Assert.Equal<float32[]>(expected, actual)
 
+[<Theory; MemberData(nameof widths)>]
+let ``packed tiles hold what tiles read, nothing is read behind the last, and sums are those of the unpacked`` (lanes: int) =
+    let simd = width lanes
+    let panel = simd.Panel
+
+    for rows in [ 1; simd.TileRows; simd.TileRows + 1; 3 * simd.TileRows - 1 ] do
+        for depth in [ 0; 1; 2; 9 ] do
+            for step in [ rows; rows + 1; rows + 40 ] do
+                // In front of a page that nobody may read.
+                let numbers = whole rows (max 0 ((depth - 1) * step + rows))
+                use zoned = new Zoned(sizeof<float32> * numbers.Length, 0, nanf, PageBehind)
+                numbers.AsSpan().CopyTo zoned.Floats
+                let a = NativePtr.ofNativeInt<float32> zoned.Address
+                let b, first = whole depth (panel * 10), whole 3 (rows * panel)
+                use pointerB = fixed b
+                use pointerFirst = fixed first
+
+                let sums (packed: nativeptr<float32>) =
+                    written (rows * panel) (fun c ->
+                        let mutable run =
+                            TileRun(
+                                Depth = depth,
+                                A = (if packed = nothing then a else packed),
+                                RowStride = 1n,
+                                Step = nativeint step,
+                                IsPacked = (packed <> nothing),
+                                B = pointerB,
+                                From = pointerFirst,
+                                StrideFrom = nativeint panel,
+                                C = c,
+                                StrideC = nativeint panel
+                            )
+
+                        simd.Tiles(rows, &run))
+
+                let packed =
+                    written (depth * rows + lanes) (fun to' -> simd.PackTiles(rows, depth, a, nativeint step, to'))
+
+                use pointer = fixed packed
+                Assert.Equal<float32[]>(sums nothing, sums pointer)
+
 [<Fact>]
 let ``a matrix whose rows and columns are both apart is no kernel's`` () =
     let refused () =
