@@ -42,6 +42,18 @@ internal static class RaceCommand
         AtLeast(rounds, 1);
         AtLeast(sample, 0);
 
+        report.Validators.Add(result =>
+        {
+            // Before the race, not after it.
+            try
+            {
+                result.GetValueOrDefault<FileInfo?>()?.Directory?.Create();
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                result.AddError($"there can be no such report: {error.Message}");
+            }
+        });
         RootCommand command = new(Help) { layers, peers, ours, threads, batch, rounds, sample, cold, compete, report };
         command.SetAction(parsed =>
         {

@@ -13,7 +13,6 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     private readonly int _depth;
     private readonly int _pixels;
     private readonly int _blocks;
-    private readonly int _stride;
     private readonly AlignedFloats _weights;
     private readonly AlignedFloats _bias;
 
@@ -25,22 +24,21 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
         _depth = DepthOf(simd, shape);
         _pixels = PixelsOf(simd, shape);
         _blocks = Cut.Count(shape.OutHeight * shape.OutWidth, _pixels);
-        // A line more for each row, so that rows do not share the sets of a cache.
-        _stride = shape.InChannelsPerGroup + Machine.LineFloats;
-        _weights = new AlignedFloats((long)shape.OutChannels * _stride);
+        _weights = new AlignedFloats(shape.KernelLength);
         _bias = new AlignedFloats((long)shape.OutChannels * simd.Panel);
         for (int o = 0; o < shape.OutChannels; o++)
         {
             _bias.Span.Slice(o * simd.Panel, simd.Panel).Fill(bias.IsEmpty ? 0 : bias[o]);
-            kernel.Slice(o * shape.InChannelsPerGroup, shape.InChannelsPerGroup).CopyTo(_weights.Span[(o * _stride)..]);
         }
+
+        Pack(kernel);
     }
 
     /// <summary>Whether this is the better way: few pixels are left over, and enough to fill panels.</summary>
     public static bool Suits(Simd simd, ConvShape shape)
     {
         int pixels = shape.OutHeight * shape.OutWidth, panels = Cut.Count(pixels, simd.Panel);
-        return pixels >= 16 * simd.Panel && shape.KernelLength + ((long)shape.OutChannels * Math.Max(simd.Panel, Machine.LineFloats)) <= Array.MaxLength / sizeof(float)
+        return pixels >= 16 * simd.Panel && Math.Max(shape.KernelLength, (long)shape.OutChannels * simd.Panel) <= Array.MaxLength / sizeof(float)
             && (panels * (long)simd.Panel) - pixels <= pixels / 32;
     }
 
@@ -66,7 +64,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
             {
                 int depth = Math.Min(_depth, channels - c);
                 _simd.Pack(depth, pixels, x + ((nint)c * plane), plane, own);
-                float* k = weights + ((nint)group * outChannels * _stride) + c;
+                float* k = weights + (((nint)group * channels) + c) * outChannels;
                 float* b = c == 0 ? bias + ((nint)group * outChannels * _simd.Panel) : null;
                 MultiplyTiles(pixels, depth, k, own, b, y, spare);
             }
@@ -76,14 +74,42 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     // Panels come from the second cache once for each tile of channels: only the tile's weights have to stay in the first.
     private static int DepthOf(Simd simd, ConvShape shape) => Cut.Even(Math.Max(1, shape.InChannelsPerGroup), 2 * simd.Depth);
 
-    // Whole panels, some at once, so that weights that leave the first cache are read from the second as seldom.
+    // Whole panels, some at once, so that weights that leave the first cache are read as seldom from the second; and from memory more seldom.
     private static int PixelsOf(Simd simd, ConvShape shape)
     {
         int panels = Cut.Count(shape.OutHeight * shape.OutWidth, simd.Panel);
-        return Cut.Even(panels, PanelsAtOnce) * simd.Panel;
+        int atOnce = shape.KernelLength * sizeof(float) < Machine.Level3 / 2 ? PanelsAtOnce : 2 * PanelsAtOnce;
+        return Cut.Even(panels, atOnce) * simd.Panel;
     }
 
     private static long PixelFloats(Simd simd, ConvShape shape) => PixelsOf(simd, shape) / simd.Panel * (long)simd.PanelStride(DepthOf(simd, shape));
+
+    // In the order in which they are read: some input channels, of these tile after tile of output channels, in a tile channel after channel.
+    private void Pack(ReadOnlySpan<float> kernel)
+    {
+        int channels = Shape.InChannelsPerGroup, outChannels = Shape.OutChannelsPerGroup, at = 0;
+        (int tiles, int rows, int taller) = _simd.Split(outChannels);
+        for (int group = 0; group < Shape.Groups; group++)
+        {
+            for (int c = 0; c < channels; c += _depth)
+            {
+                int o = group * outChannels;
+                for (int tile = 0; tile < tiles; tile++)
+                {
+                    int height = tile < taller ? rows + 1 : rows;
+                    for (int term = c; term < Math.Min(c + _depth, channels); term++)
+                    {
+                        for (int row = 0; row < height; row++)
+                        {
+                            _weights.Span[at++] = kernel[((o + row) * channels) + term];
+                        }
+                    }
+
+                    o += height;
+                }
+            }
+        }
+    }
 
     // A tile of output channels at all panels before the next one: so rows of outputs are written from front to back. bias is null where
     // sums are added to what is there.
@@ -100,8 +126,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
                 Tiles = whole,
                 Depth = depth,
                 A = k,
-                RowStride = _stride,
-                Step = 1,
+                IsPacked = true,
                 B = panels,
                 TileB = _simd.PanelStride(depth),
                 From = bias == null ? y : bias,
@@ -117,7 +142,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
                 _simd.PartialTile(left, height, run, spare);
             }
 
-            k += (nint)height * _stride;
+            k += (nint)height * depth;
             bias = bias == null ? null : bias + (height * width);
             y += height * run.StrideC;
         }
