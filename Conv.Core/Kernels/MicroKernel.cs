@@ -211,7 +211,8 @@ internal static unsafe class MicroKernel
         where TLanes : ILanes<TVector>
         where TVector : struct
     {
-        TVector factor = TLanes.Broadcast(Volatile.Read(ref *a));
+        // As volatile, since the compiler would keep what neighbouring taps share, in registers that are not there. Elsewhere that is no plain read.
+        TVector factor = TLanes.Broadcast(X86Base.IsSupported ? Volatile.Read(ref *a) : *a);
         sums.Left = TLanes.MultiplyAdd(sums.Left, factor, left);
         sums.Right = TLanes.MultiplyAdd(sums.Right, factor, right);
     }
