@@ -9,8 +9,8 @@ namespace Conv;
 /// </remarks>
 public sealed class Auto : IConvolution
 {
-    // In multiply-adds: a transformed number's share of its transform; a weight's way from the last cache, or from memory where they are more than
-    // half of a cache that other programs use as well. Measured, no law of nature.
+    // In multiply-adds: a transformed number's share of its transform; a weight's way from the last cache, or from memory. Measured, no law of
+    // nature.
     private const double TransformCost = 14;
     private const double WeightFromCache = 4;
     private const double WeightFromMemory = 12;
@@ -94,7 +94,7 @@ public sealed class Auto : IConvolution
         return direct;
     }
 
-    private static double WeightCost(double weights) => weights * sizeof(float) <= Machine.Level3 / 2 ? WeightFromCache : WeightFromMemory;
+    private static double WeightCost(double weights) => Machine.Keeps(weights) ? WeightFromCache : WeightFromMemory;
 
     // Rows of outputs that do not fill the register tiles: patches run on from one row to the next.
     private static bool PrefersPatches(ConvShape shape) => shape.OutWidth < Simd.Best.TileRows / 2 && shape.OutChannelsPerGroup >= 64;

@@ -21,6 +21,10 @@ internal static class Machine
     /// <summary>Third level, of all cores that share it.</summary>
     public static int Level3 { get; } = Cache(3) ?? (16 << 20);
 
+    /// <summary>Whether so many numbers that each call reads once are still in the last cache at the next one: other programs use it as
+    /// well.</summary>
+    public static bool Keeps(double floats) => floats * sizeof(float) < Level3 / 2;
+
     private static int? Cache(int level)
     {
         if (!X86Base.IsSupported)

@@ -179,9 +179,9 @@ internal static unsafe class MicroKernel
     {
         // Addresses are written out, so that the processor forms them: what stands in a variable takes an instruction.
         TVector left = TLanes.Load(b + (2 * t * TLanes.Count)), right = TLanes.Load(b + (((2 * t) + 1) * TLanes.Count));
-        int at = TWalk.Step == 0 ? t % TWalk.Run : TWalk.Step == IWalk.Height ? t * sizeof(TRows) : t * TWalk.Step;
+        int at = TWalk.Step == 0 ? t % TWalk.Side : TWalk.Step == IWalk.Height ? t * sizeof(TRows) : t * TWalk.Step;
         Add<TLanes, TVector>(a + at, left, right, ref s0);
-        if (sizeof(TRows) > 1) { Add<TLanes, TVector>(a + row + ((1 * TWalk.Row) + at), left, right, ref s1); }
+        if (sizeof(TRows) > 1) { Add<TLanes, TVector>(a + row + (TWalk.Row + at), left, right, ref s1); }
         if (sizeof(TRows) > 2) { Add<TLanes, TVector>(a + row2 + ((2 * TWalk.Row) + at), left, right, ref s2); }
         if (sizeof(TRows) > 3) { Add<TLanes, TVector>(a + row3 + ((3 * TWalk.Row) + at), left, right, ref s3); }
         if (sizeof(TRows) > 4) { Add<TLanes, TVector>((float*)((double*)a + row2) + ((4 * TWalk.Row) + at), left, right, ref s4); }
@@ -199,7 +199,7 @@ internal static unsafe class MicroKernel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float* Find<TWalk>(int t, float* before, float* a, int* offsets, nint step, nint step2, nint step3)
         where TWalk : struct, IWalk =>
-        TWalk.HasTable ? t % TWalk.Run != 0 ? before : a + offsets[t]
+        TWalk.HasTable ? t % TWalk.Side != 0 ? before : a + offsets[t]
         : t == 0 ? a
         : TWalk.Step != 0 ? before
         : t == 1 ? a + step

@@ -78,7 +78,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     private static int PixelsOf(Simd simd, ConvShape shape)
     {
         int panels = Cut.Count(shape.OutHeight * shape.OutWidth, simd.Panel);
-        int atOnce = shape.KernelLength * sizeof(float) < Machine.Level3 / 2 ? PanelsAtOnce : 2 * PanelsAtOnce;
+        int atOnce = Machine.Keeps(shape.KernelLength) ? PanelsAtOnce : 2 * PanelsAtOnce;
         return Cut.Even(panels, atOnce) * simd.Panel;
     }
 

@@ -244,12 +244,13 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
             int vectors = reach < 0 ? 0 : (int)Math.Min(depth, (reach / step) + 1);
             for (int term = 0; term < depth; term++, from += step, to += heightHere)
             {
-                for (int at = 0; term < vectors && at < heightHere; at += lanes)
+                int at = 0;
+                for (; term < vectors && at < heightHere; at += lanes)
                 {
                     TLanes.Store(TLanes.Load(from + at), to + at);
                 }
 
-                for (int at = 0; term >= vectors && at < heightHere; at++)
+                for (; at < heightHere; at++)
                 {
                     to[at] = from[at];
                 }

@@ -18,9 +18,9 @@ internal interface IWalk
     static abstract bool HasTable { get; }
 
     /// <summary>So many terms stand side by side wherever the table says that one begins.</summary>
-    static abstract int Run { get; }
+    static abstract int Side { get; }
 
-    /// <summary>Terms of one turn of the loop: whole runs.</summary>
+    /// <summary>Terms of one turn of the loop: as many as stand side by side, or a multiple.</summary>
     static abstract int Turn { get; }
 }
 
@@ -36,7 +36,7 @@ internal static class Walks
 
         public static bool HasTable => false;
 
-        public static int Run => 1;
+        public static int Side => 1;
 
         public static int Turn => 4;
     }
@@ -50,7 +50,7 @@ internal static class Walks
 
         public static bool HasTable => false;
 
-        public static int Run => 1;
+        public static int Side => 1;
 
         public static int Turn => 4;
     }
@@ -64,15 +64,15 @@ internal static class Walks
 
         public static bool HasTable => false;
 
-        public static int Run => 1;
+        public static int Side => 1;
 
         public static int Turn => 4;
     }
 
-    /// <summary>Rows TRow apart, terms in runs of TRun, each where the table says.</summary>
-    public readonly unsafe struct Taps<TRow, TRun> : IWalk
+    /// <summary>Rows TRow apart, TSide terms side by side wherever the table says that one begins.</summary>
+    public readonly unsafe struct Taps<TRow, TSide> : IWalk
         where TRow : struct, IConstant
-        where TRun : unmanaged, IConstant
+        where TSide : unmanaged, IConstant
     {
         public static int Row
         {
@@ -84,16 +84,16 @@ internal static class Walks
 
         public static bool HasTable => true;
 
-        public static int Run
+        public static int Side
         {
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
-            get => sizeof(TRun);
+            get => sizeof(TSide);
         }
 
         public static int Turn
         {
             [MethodImpl(MethodImplOptions.AggressiveInlining)]
-            get => sizeof(TRun) == 1 ? 4 : sizeof(TRun) == 3 ? 6 : sizeof(TRun);
+            get => sizeof(TSide) == 1 ? 4 : sizeof(TSide) == 3 ? 6 : sizeof(TSide);
         }
     }
 }
