@@ -322,6 +322,41 @@ let private run (prepared: IPreparedConvolution) threads (x: float32[]) (y: floa
     | :? IThreadedConvolution as threaded -> threaded.Run(ReadOnlySpan x, Span y, Span workspace, threads)
     | _ -> prepared.Run(ReadOnlySpan x, Span y, Span workspace)
 
+[<Theory; MemberData(nameof widths)>]
+let ``sums of more terms than are added at a time are the definition's`` (lanes: int) =
+    let simd = width lanes
+    let terms, tile, panel = 3 * simd.Depth + 5, 2 * simd.TileRows + 1, simd.Panel
+
+    let shapes =
+        [
+            $"n=2 c={2 * terms} h=1 w={33 * panel - 1} o={2 * tile} kh=1 kw=1 g=2"
+            $"n=2 c={terms} h=7 w=7 o={2 * panel + 3} kh=1 kw=1"
+            $"n=1 c={terms} h=3 w=2 o={2 * panel + 3} kh=1 kw=1"
+            $"n=1 c={terms / 6} h=9 w=8 o={2 * panel + 3} kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+            $"n=1 c={terms / 6} h=9 w=8 o={panel} kh=3 kw=3 sh=2 sw=2 pt=1 pl=1"
+        ]
+        |> List.map ConvShape.Parse
+
+    for shape in shapes do
+        let numbers seed (count: int64) = whole seed (int count)
+        let x, k, b = numbers 1 shape.InputLength, numbers 2 shape.KernelLength, numbers 3 shape.OutChannels
+
+        let result (implementation: IConvolution) =
+            let prepared = implementation.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
+            let y = Array.create (int shape.OutputLength) nanf
+            prepared.Run(ReadOnlySpan x, Span y, Span(Array.create (int prepared.WorkspaceBytes) 0xFFuy))
+            y
+
+        let expected = result (Catalogue.All |> Seq.find (fun c -> c.Name = "loop"))
+
+        for name in [ "im2col"; "pointwise"; "parallel-tiled" ] do
+            let implementation = named name simd
+
+            if implementation.Supports shape then
+                Assert.Equal<float32[]>(expected, result implementation)
+            else
+                Assert.Equal("pointwise", name)
+
 [<Fact>]
 let ``layers of many parts: near the definition, the same bits for every number of threads and for callers side by side`` () =
     let mutable compared = 0
