@@ -25,6 +25,29 @@ internal static class Machine
     /// well.</summary>
     public static bool Keeps(double floats) => floats * sizeof(float) < Level3 / 2;
 
+    /// <summary>Asks for numbers that are about to be read or written: pieces of rows that are far apart do not arrive by themselves.</summary>
+    /// <param name="rows">How many rows.</param>
+    /// <param name="columns">Numbers of each; none if it is below 1.</param>
+    /// <param name="at">The first; nothing is read, so it may be anywhere.</param>
+    /// <param name="stride">From one row to the next.</param>
+    public static unsafe void Ask(int rows, int columns, float* at, nint stride)
+    {
+        if (!Sse.IsSupported || columns < 1)
+        {
+            return;
+        }
+
+        for (; rows > 0; rows--, at += stride)
+        {
+            for (int column = 0; column < columns; column += LineFloats)
+            {
+                Sse.Prefetch0(at + column);
+            }
+
+            Sse.Prefetch0(at + columns - 1);
+        }
+    }
+
     private static int? Cache(int level)
     {
         if (!X86Base.IsSupported)

@@ -196,11 +196,23 @@ internal sealed unsafe class PixelBlocks
                 int taps = _shape.KernelHeight * _shape.KernelWidth;
                 for (int channel = 0; channel < depth / taps; channel++)
                 {
+                    AskBand(image + (((term / taps) + channel + 1) * plane), block.Row, block.Column);
                     CopyBand(image + (((term / taps) + channel) * plane), block.Row, block.Column, pixels);
                     pixels += _vertical.Length * _horizontal.Length;
                 }
 
                 return pixels - (depth / taps * _vertical.Length * _horizontal.Length);
+        }
+    }
+
+    // The band of the next channel, while one is copied.
+    private void AskBand(float* plane, int row, int column)
+    {
+        if (_vertical.IsRun && _horizontal.IsRun)
+        {
+            int h = Math.Max(0, _vertical.Source(row, 0)), w = Math.Max(0, _horizontal.Source(column, 0));
+            int rows = Math.Min(_shape.InHeight - h, _vertical.Length), columns = Math.Min(_shape.InWidth - w, _horizontal.Length);
+            Machine.Ask(rows, columns, plane + ((nint)h * _shape.InWidth) + w, _shape.InWidth);
         }
     }
 

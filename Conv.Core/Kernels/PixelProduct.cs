@@ -97,6 +97,11 @@ internal sealed unsafe class PixelProduct : PartedConvolution
                             int inGroup = block.FirstPanel + first + p, number = (block.Group * _blocks.Panels) + inGroup;
                             float* b = weights + ((((nint)number * terms) + term) * panel);
                             float* c = sums + (_blocks.OneDepth ? 0 : (nint)p * _blocks.PixelsPerBlock * panel);
+                            if (term + depth == terms)
+                            {
+                                AskOutputs(block, inGroup, output);
+                            }
+
                             Multiply(block, depth, a, offsets, b, term == 0 ? bias + (number * panel) : null, c);
                             if (term + depth == terms)
                             {
@@ -108,6 +113,8 @@ internal sealed unsafe class PixelProduct : PartedConvolution
             }
         }
     }
+
+    private int OutPlane => Shape.OutHeight * Shape.OutWidth;
 
     // bias is null where there are sums to be added to.
     private void Multiply(in PixelBlock block, int depth, float* a, int* offsets, float* b, float* bias, float* sums)
@@ -138,19 +145,33 @@ internal sealed unsafe class PixelProduct : PartedConvolution
         }
     }
 
+    // While the last terms are multiplied.
+    private void AskOutputs(in PixelBlock block, int panelInGroup, float* output)
+    {
+        float* to = OutputsOf(block, panelInGroup, output, out _, out int channels);
+        for (int row = 0; row < block.Rows; row++, to += _blocks.Width)
+        {
+            Machine.Ask(channels, block.Columns, to, OutPlane);
+        }
+    }
+
     private void Store(in PixelBlock block, int panelInGroup, float* sums, float* output)
     {
-        int outPlane = Shape.OutHeight * Shape.OutWidth;
-        int first = panelInGroup * _simd.Panel;
-        int channels = Math.Min(_simd.Panel, Shape.OutChannelsPerGroup - first);
-        int channel = (block.Group * Shape.OutChannelsPerGroup) + first;
-        float* planes = output + ((((nint)block.Image * Shape.OutChannels) + channel) * outPlane);
-        for (int run = 0; run < block.Rows; run++)
+        float* to = OutputsOf(block, panelInGroup, output, out int channel, out int channels);
+        for (int row = 0; row < block.Rows; row++, to += _blocks.Width)
         {
-            float* to = planes + ((nint)(block.Row + run) * _blocks.Width) + block.Column;
-            _simd.Transpose(block.Columns, channels, sums + ((nint)run * block.Columns * _simd.Panel), _simd.Panel, to, outPlane);
-            _epilogue?.Apply(channel, channels, block.Columns, new Span<float>(to, ((channels - 1) * outPlane) + block.Columns), outPlane);
+            _simd.Transpose(block.Columns, channels, sums + ((nint)row * block.Columns * _simd.Panel), _simd.Panel, to, OutPlane);
+            _epilogue?.Apply(channel, channels, block.Columns, new Span<float>(to, ((channels - 1) * OutPlane) + block.Columns), OutPlane);
         }
+    }
+
+    // Where a panel's outputs at the block's first position are, its first channel, and how many it has.
+    private float* OutputsOf(in PixelBlock block, int panelInGroup, float* output, out int channel, out int channels)
+    {
+        int first = panelInGroup * _simd.Panel;
+        channels = Math.Min(_simd.Panel, Shape.OutChannelsPerGroup - first);
+        channel = (block.Group * Shape.OutChannelsPerGroup) + first;
+        return output + ((((nint)block.Image * Shape.OutChannels) + channel) * OutPlane) + ((nint)block.Row * _blocks.Width) + block.Column;
     }
 
     // Panels of output channels, filled up with zeros: within a panel term after term, within a term channel after channel.

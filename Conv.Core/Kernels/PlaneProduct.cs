@@ -136,6 +136,13 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
                 StrideC = (nint)Shape.OutHeight * Shape.OutWidth,
                 TileC = width,
             };
+            if (tile + 1 < tiles && !Machine.Keeps(Shape.KernelLength))
+            {
+                // From memory come the next tile's weights, and its sums.
+                Machine.Ask(1, height * depth, k + (height * depth), 0);
+                Machine.Ask(height, pixels, y + (height * run.StrideC), run.StrideC);
+            }
+
             _simd.TilesOf(height, ref run);
             if (left > 0)
             {

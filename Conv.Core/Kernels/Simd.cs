@@ -13,6 +13,9 @@ internal abstract unsafe class Simd
     /// asked for.</summary>
     public const int TilesThatWait = 16;
 
+    /// <summary>Rows that <see cref="Pack"/> asks for ahead.</summary>
+    protected const int RowsAhead = 8;
+
     /// <summary>One for each width, the widest first. A width that the processor lacks is emulated: the same bits, slowly.</summary>
     public static IReadOnlyList<Simd> All { get; } =
     [
@@ -350,6 +353,7 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
         {
             float* source = from, target = to;
             int left = columns;
+            Machine.Ask(rows > RowsAhead ? 1 : 0, columns, from + (RowsAhead * strideFrom), 0);
             for (; left >= panel; left -= panel, source += panel, target += step)
             {
                 TVector first = TLanes.Load(source), second = TLanes.Load(source + lanes);
