@@ -8,8 +8,6 @@ namespace Conv;
 /// their remainder mod s_w, so that neighbours in a row of outputs read neighbours.</remarks>
 internal sealed unsafe class ChannelwiseProduct : PartedConvolution
 {
-    private const int VectorsAtOnce = 8;
-
     private readonly Simd _simd;
     private readonly float[] _kernel;
     private readonly float[] _bias;
@@ -91,10 +89,12 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
     // The last columns first, because of what is written behind them.
     private void Compute(int rows, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY)
     {
-        for (int vector = (_band.Vectors - 1) / VectorsAtOnce * VectorsAtOnce; vector >= 0; vector -= VectorsAtOnce)
+        bool threeByThree = Shape is { KernelHeight: 3, KernelWidth: 3, TermsPerOutput: 9 };
+        int atOnce = Cut.Even(_band.Vectors, RowKernel.MostVectors);
+        for (int vector = (_band.Vectors - 1) / atOnce * atOnce; vector >= 0; vector -= atOnce)
         {
-            int vectors = Math.Min(VectorsAtOnce, _band.Vectors - vector), column = vector * _simd.Lanes;
-            _simd.Rows(vectors, rows, _offsets.Length, weights, offsets, bias, x + column, strideX, y + column, strideY);
+            int vectors = Math.Min(atOnce, _band.Vectors - vector), column = vector * _simd.Lanes;
+            _simd.Rows(threeByThree, vectors, rows, _offsets.Length, weights, offsets, bias, x + column, strideX, y + column, strideY);
         }
     }
 

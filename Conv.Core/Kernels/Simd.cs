@@ -124,9 +124,20 @@ internal abstract unsafe class Simd
     /// back.</summary>
     public abstract void Pack(int rows, int columns, float* from, nint strideFrom, float* to);
 
-    /// <summary><see cref="RowKernel.Rows"/> of so many vectors, one to eight.</summary>
+    /// <summary><see cref="RowKernel"/> of so many vectors.</summary>
+    /// <param name="threeByThree">Whether the taps are those of <see cref="RowKernel.ThreeByThree"/>.</param>
+    /// <param name="vectors">1 to <see cref="RowKernel.MostVectors"/>.</param>
+    /// <param name="rows">How many rows.</param>
+    /// <param name="depth">Taps.</param>
+    /// <param name="weights">One for each tap.</param>
+    /// <param name="offsets">What each tap sees, from x on.</param>
+    /// <param name="bias">What the sums begin with.</param>
+    /// <param name="x">The input.</param>
+    /// <param name="strideX">From what one row sees to the next.</param>
+    /// <param name="y">The output.</param>
+    /// <param name="strideY">From one row to the next.</param>
     public abstract void Rows(
-        int vectors, int rows, int depth, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY);
+        bool threeByThree, int vectors, int rows, int depth, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY);
 
     /// <summary><see cref="WinogradPasses.Input"/> for so many pairs of points.</summary>
     public abstract void WinogradInput(
@@ -370,19 +381,32 @@ internal sealed unsafe class Simd<TLanes, TVector> : Simd
 
     /// <inheritdoc/>
     public override void Rows(
-        int vectors, int rows, int depth, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY)
+        bool threeByThree, int vectors, int rows, int depth, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY)
     {
         switch (vectors)
         {
-            case 1: RowKernel.Rows<TLanes, TVector, One>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
-            case 2: RowKernel.Rows<TLanes, TVector, Two>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
-            case 3: RowKernel.Rows<TLanes, TVector, Three>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
-            case 4: RowKernel.Rows<TLanes, TVector, Four>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
-            case 5: RowKernel.Rows<TLanes, TVector, Five>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
-            case 6: RowKernel.Rows<TLanes, TVector, Six>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
-            case 7: RowKernel.Rows<TLanes, TVector, Seven>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
-            case 8: RowKernel.Rows<TLanes, TVector, Eight>(rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
-            default: throw new ArgumentOutOfRangeException(nameof(vectors), vectors, $"vectors is {vectors}, it must be from 1 to 8.");
+            case 1: Rows<One>(threeByThree, rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 2: Rows<Two>(threeByThree, rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 3: Rows<Three>(threeByThree, rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 4: Rows<Four>(threeByThree, rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 5: Rows<Five>(threeByThree, rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 6: Rows<Six>(threeByThree, rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            case 7: Rows<Seven>(threeByThree, rows, depth, weights, offsets, bias, x, strideX, y, strideY); break;
+            default: throw new ArgumentOutOfRangeException(nameof(vectors), vectors, $"vectors is {vectors}, it must be from 1 to {RowKernel.MostVectors}.");
+        }
+    }
+
+    private static void Rows<TVectors>(
+        bool threeByThree, int rows, int depth, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY)
+        where TVectors : struct, IConstant
+    {
+        if (threeByThree)
+        {
+            RowKernel.ThreeByThree<TLanes, TVector, TVectors>(rows, weights, offsets, bias, x, strideX, y, strideY);
+        }
+        else
+        {
+            RowKernel.AnyTaps<TLanes, TVector, TVectors>(rows, depth, weights, offsets, bias, x, strideX, y, strideY);
         }
     }
 

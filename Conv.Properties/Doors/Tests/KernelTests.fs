@@ -228,27 +228,50 @@ let ``rows are copied, transposed, packed and filled up, and no more is written 
 [<Theory; MemberData(nameof widths)>]
 let ``rows of neighbours are sums over taps`` (lanes: int) =
     let simd = width lanes
-    let x, weights, offsets = whole 7 3000, whole 8 3, [| 0; 1; 40 |]
+    let x, weights = whole 7 3000, whole 8 9
     use pointerX = fixed x
     use pointerWeights = fixed weights
-    use pointerOffsets = fixed offsets
 
-    for vectors in 1..8 do
-        let count = vectors * lanes
+    let taps =
+        [
+            false, [| 0; 1; 40 |]
+            false, [| 0; 1; 40; 7; 8; 9; 80; 3; 2 |]
+            true,
+            [| for u in [ 2; 90; 170 ] -> [| for v in [ 0; 30; 1 ] -> u + v |] |]
+            |> Array.concat
+        ]
 
-        let actual =
-            written (3 * count + 1) (fun y ->
-                simd.Rows(vectors, 3, 3, pointerWeights, pointerOffsets, 2f, pointerX, 210n, y, nativeint count))
+    for threeByThree, offsets in taps do
+        use pointerOffsets = fixed offsets
 
-        let expected =
-            Array.init (3 * count + 1) (fun at ->
-                if at = 3 * count then
-                    77f
-                else
-                    2f
-                    + Seq.sum (seq { for k in 0..2 -> weights[k] * x[at / count * 210 + offsets[k] + at % count] }))
+        for vectors in 1 .. RowKernel.MostVectors do
+            let count = vectors * lanes
 
-        Assert.Equal<float32[]>(expected, actual)
+            let actual =
+                written (3 * count + 1) (fun y ->
+                    simd.Rows(
+                        threeByThree,
+                        vectors,
+                        3,
+                        offsets.Length,
+                        pointerWeights,
+                        pointerOffsets,
+                        2f,
+                        pointerX,
+                        210n,
+                        y,
+                        nativeint count
+                    ))
+
+            let expected =
+                Array.init (3 * count + 1) (fun at ->
+                    if at = 3 * count then
+                        77f
+                    else
+                        2f
+                        + Seq.sum (seq { for k in 0 .. offsets.Length - 1 -> weights[k] * x[at / count * 210 + offsets[k] + at % count] }))
+
+            Assert.Equal<float32[]>(expected, actual)
 
 [<Theory; MemberData(nameof widths)>]
 let ``Winograd's passes are their matrices`` (lanes: int) =
