@@ -122,11 +122,11 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
 
                 _simd.WinogradInput(_tile.Pairs, constants, width, rows, row, lanes, half, row, lanes);
                 float* to = transformed + ((nint)strip * _blocks.Tiles * _blocks.Channels) + channel;
-                for (int tile = 0; tile < _blocks.Tiles; tile++)
+                for (int h = 0; h < size; h++)
                 {
                     _simd.WinogradInput(
-                        _tile.Pairs, constants, size, half + (tile * _tile.Outputs * lanes), lanes, row, to, _blocks.InputStride, size * _blocks.InputStride);
-                    to += _blocks.Channels;
+                        _tile.Pairs, constants, _blocks.Tiles, half + (h * row), lanes, _tile.Outputs * lanes,
+                        to + (h * size * _blocks.InputStride), _blocks.InputStride, _blocks.Channels);
                 }
             }
         }
