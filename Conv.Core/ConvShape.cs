@@ -75,6 +75,8 @@ public sealed record ConvShape
         DilationHeight = dilationHeight;
         DilationWidth = dilationWidth;
         Groups = groups;
+        InChannelsPerGroup = inChannels / groups;
+        OutChannelsPerGroup = outChannels / groups;
         OutHeight = OutputSize(inHeight, padTop, padBottom, kernelHeight, dilationHeight, strideHeight, nameof(kernelHeight));
         OutWidth = OutputSize(inWidth, padLeft, padRight, kernelWidth, dilationWidth, strideWidth, nameof(kernelWidth));
 
@@ -153,10 +155,10 @@ public sealed record ConvShape
     public int OutWidth { get; }
 
     /// <summary>C/G, input channels that one output channel sees.</summary>
-    public int InChannelsPerGroup => InChannels / Groups;
+    public int InChannelsPerGroup { get; }
 
     /// <summary>O/G, output channels of one group.</summary>
-    public int OutChannelsPerGroup => OutChannels / Groups;
+    public int OutChannelsPerGroup { get; }
 
     /// <summary>(K_h − 1)·d_h + 1, the rows that a window spans.</summary>
     public int KernelExtentHeight => ((KernelHeight - 1) * DilationHeight) + 1;

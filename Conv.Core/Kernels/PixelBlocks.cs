@@ -28,6 +28,9 @@ internal sealed unsafe class PixelBlocks
     private readonly int _rows;
     private readonly int _columns;
     private readonly int _panelsPerBlock;
+    private readonly int _panelBlocks;
+    private readonly int _columnBlocks;
+    private readonly int _rowBlocks;
     private readonly Axis _vertical;
     private readonly Axis _horizontal;
 
@@ -63,14 +66,18 @@ internal sealed unsafe class PixelBlocks
         PixelsPerBlock = _rows * _columns;
         int panels = OneDepth || source == PixelSource.Image ? Panels : Math.Max(1, perPlane / (PixelsPerBlock * simd.Panel));
         _panelsPerBlock = Cut.Even(Panels, panels);
-        long others = (long)shape.Batch * shape.Groups * Cut.Count(Height, _rows) * Cut.Count(Width, _columns);
+        _rowBlocks = Cut.Count(Height, _rows);
+        _columnBlocks = Cut.Count(Width, _columns);
+        long others = (long)shape.Batch * shape.Groups * _rowBlocks * _columnBlocks;
         long blocksWanted = others == 0 ? 1 : ((PartsForEachMember * ThreadTeam.Size) + others - 1) / others;
         if (blocksWanted > Cut.Count(Panels, _panelsPerBlock))
         {
             _panelsPerBlock = Cut.Even(Panels, Math.Max(1, (int)(Panels / blocksWanted)));
         }
 
-        Parts = checked((int)(others * Cut.Count(Panels, _panelsPerBlock)));
+        _panelBlocks = Cut.Count(Panels, _panelsPerBlock);
+        Parts = checked((int)(others * _panelBlocks));
+        LeaveCache = (shape.InputLength + shape.OutputLength) * sizeof(float) > Machine.Level1;
 
         // Where nothing is copied, all terms of one panel after another: weights are read from front to back.
         PanelsAtOnce = source == PixelSource.Image ? 1 : _panelsPerBlock;
@@ -105,6 +112,9 @@ internal sealed unsafe class PixelBlocks
 
     /// <summary>The most positions of a block.</summary>
     public int PixelsPerBlock { get; }
+
+    /// <summary>Whether images are larger than the first cache: what comes next of them is then asked for.</summary>
+    public bool LeaveCache { get; }
 
     /// <summary>How many blocks there are.</summary>
     public int Parts { get; }
@@ -154,9 +164,9 @@ internal sealed unsafe class PixelBlocks
     /// <summary>A block by its number.</summary>
     public PixelBlock Of(int part)
     {
-        (part, int panelBlock) = Math.DivRem(part, Cut.Count(Panels, _panelsPerBlock));
-        (part, int columnBlock) = Math.DivRem(part, Cut.Count(Width, _columns));
-        (part, int rowBlock) = Math.DivRem(part, Cut.Count(Height, _rows));
+        (part, int panelBlock) = Math.DivRem(part, _panelBlocks);
+        (part, int columnBlock) = Math.DivRem(part, _columnBlocks);
+        (part, int rowBlock) = Math.DivRem(part, _rowBlocks);
         (int image, int group) = Math.DivRem(part, _shape.Groups);
         int panel = panelBlock * _panelsPerBlock, row = rowBlock * _rows, column = columnBlock * _columns;
         return new PixelBlock(
@@ -208,7 +218,7 @@ internal sealed unsafe class PixelBlocks
     // The band of the next channel, while one is copied.
     private void AskBand(float* plane, int row, int column)
     {
-        if (_vertical.IsRun && _horizontal.IsRun)
+        if (LeaveCache && _vertical.IsRun && _horizontal.IsRun)
         {
             int h = Math.Max(0, _vertical.Source(row, 0)), w = Math.Max(0, _horizontal.Source(column, 0));
             int rows = Math.Min(_shape.InHeight - h, _vertical.Length), columns = Math.Min(_shape.InWidth - w, _horizontal.Length);

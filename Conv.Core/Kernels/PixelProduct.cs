@@ -97,7 +97,7 @@ internal sealed unsafe class PixelProduct : PartedConvolution
                             int inGroup = block.FirstPanel + first + p, number = (block.Group * _blocks.Panels) + inGroup;
                             float* b = weights + ((((nint)number * terms) + term) * panel);
                             float* c = sums + (_blocks.OneDepth ? 0 : (nint)p * _blocks.PixelsPerBlock * panel);
-                            if (term + depth == terms)
+                            if (term + depth == terms && _blocks.LeaveCache)
                             {
                                 AskOutputs(block, inGroup, output);
                             }
