@@ -2,7 +2,8 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Conv;
 
-/// <summary>The first processor's caches in bytes, as the processor itself reports them; usual sizes where it does not.</summary>
+/// <summary>The first processor's caches in bytes, as the processor itself reports them, usual sizes where it does not; what they hold,
+/// and what they are asked to.</summary>
 internal static class Machine
 {
     /// <summary>Numbers in a cache line.</summary>
@@ -44,6 +45,7 @@ internal static class Machine
                 Sse.Prefetch0(at + column);
             }
 
+            // A row that begins within a line ends in one more.
             Sse.Prefetch0(at + columns - 1);
         }
     }

@@ -74,6 +74,8 @@ internal sealed unsafe class PixelProduct : PartedConvolution
     /// <inheritdoc/>
     protected override int Phases => 1;
 
+    private int OutPlane => Shape.OutHeight * Shape.OutWidth;
+
     /// <inheritdoc/>
     protected override void Do(int phase, int part, float* input, float* output, float* shared, float* own)
     {
@@ -113,8 +115,6 @@ internal sealed unsafe class PixelProduct : PartedConvolution
             }
         }
     }
-
-    private int OutPlane => Shape.OutHeight * Shape.OutWidth;
 
     // bias is null where there are sums to be added to.
     private void Multiply(in PixelBlock block, int depth, float* a, int* offsets, float* b, float* bias, float* sums)

@@ -5,7 +5,8 @@ namespace Conv;
 /// <summary><c>y[i·strideY + j] = bias + Σ_k w[k]·x[i·strideX + offsets[k] + j]</c> for some rows of one to seven vectors of neighbours, one row
 /// after another.</summary>
 /// <remarks>Nine weights and seven sums are all registers that 256 bits have: those of a 3×3 kernel stay there from row to row, and an
-/// operation reads its neighbours itself. Without that, two instructions in five did something else.</remarks>
+/// operation reads its neighbours itself. With any taps, half of the instructions of a tap
+/// are for the loop, its weight and its place.</remarks>
 internal static unsafe class RowKernel
 {
     /// <summary>The most vectors of a row.</summary>
