@@ -15,6 +15,10 @@ public interface IConvolution
     /// <summary>What else is promised, and where a generator of cases should look.</summary>
     Traits Traits => Traits.Default;
 
+    /// <summary>A promise: the most <see cref="IPreparedConvolution.WorkspaceBytes"/> of what is prepared for a supported shape, fused or not, on
+    /// vectors of any width and caches of any size; null where nothing is promised.</summary>
+    long? WorkspaceLimit(ConvShape shape) => null;
+
     /// <summary>Packs the weights once. The kernel and the bias are not read after the call. May be called from any thread.</summary>
     /// <param name="shape">A supported shape.</param>
     /// <param name="kernel">O×(C/G)×K_h×K_w, dense, row-major.</param>

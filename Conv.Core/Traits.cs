@@ -15,7 +15,7 @@ public sealed record Traits
     /// <summary>Subnormal operands or results may become zero; the bound then has a term for it.</summary>
     public bool FlushesSubnormals { get; init; }
 
-    /// <summary>Its prepared convolutions take a number of threads: they are <see cref="IThreadedConvolution"/>.</summary>
+    /// <summary>A promise: its prepared convolutions take a number of threads, they are <see cref="IThreadedConvolution"/>.</summary>
     public bool Threaded { get; init; }
 
     /// <summary>The kernel sizes (K_h, K_w) that are supported, where they are few; empty: look everywhere.</summary>

@@ -46,18 +46,28 @@ public sealed record TransposedShape
         int padTop = 0, int padLeft = 0, int padBottom = 0, int padRight = 0,
         int dilationHeight = 1, int dilationWidth = 1, int outputPaddingHeight = 0, int outputPaddingWidth = 0, int groups = 1)
     {
-        // What the forward shape would refuse by the name of the other side.
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(groups);
+        // What the forward shape would refuse by the name of the other side, or of a size that follows.
         ArgumentOutOfRangeException.ThrowIfNegative(inChannels);
-        ArgumentOutOfRangeException.ThrowIfNegative(outChannels);
-        ConvShape.ThrowIfNotDivisible(inChannels, groups, nameof(inChannels));
-        ConvShape.ThrowIfNotDivisible(outChannels, groups, nameof(outChannels));
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inHeight);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inWidth);
+        ArgumentOutOfRangeException.ThrowIfNegative(outChannels);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(kernelHeight);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(kernelWidth);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(strideHeight);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(strideWidth);
+        ArgumentOutOfRangeException.ThrowIfNegative(padTop);
+        ArgumentOutOfRangeException.ThrowIfNegative(padLeft);
+        ArgumentOutOfRangeException.ThrowIfNegative(padBottom);
+        ArgumentOutOfRangeException.ThrowIfNegative(padRight);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(dilationHeight);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(dilationWidth);
         ArgumentOutOfRangeException.ThrowIfNegative(outputPaddingHeight);
         ArgumentOutOfRangeException.ThrowIfNegative(outputPaddingWidth);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(outputPaddingHeight, Math.Max(strideHeight, 1));
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(outputPaddingWidth, Math.Max(strideWidth, 1));
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(outputPaddingHeight, strideHeight);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(outputPaddingWidth, strideWidth);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(groups);
+        ConvShape.ThrowIfNotDivisible(inChannels, groups, nameof(inChannels));
+        ConvShape.ThrowIfNotDivisible(outChannels, groups, nameof(outChannels));
         Forward = new ConvShape(
             batch, outChannels,
             Size(inHeight, strideHeight, padTop, padBottom, kernelHeight, dilationHeight, outputPaddingHeight, nameof(padTop), nameof(strideHeight)),
@@ -107,7 +117,6 @@ public sealed record TransposedShape
 
     private static int Size(int size, int stride, int before, int after, int taps, int dilation, int more, string padding, string striding)
     {
-        // What the constructor of the forward shape refuses by name gets there; here nothing may wrap.
         long result = ((size - 1L) * stride) + ((taps - 1L) * dilation) + 1 + more - before - after;
         return result switch
         {

@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Conv.Bench.Race;
-using Kit = Conv.Properties.OnnxRuntime;
+using Conv.Properties;
 
 namespace Conv.Bench.Peers;
 
@@ -13,23 +12,21 @@ internal sealed unsafe class OnnxRuntimePeer : IContender
     private const int Fatal = 4;
     private const int AllOptimizations = 99;
 
-    private readonly OrtApi* _api;
+    private readonly OrtApi.Api _api = OrtApi.load(null);
     private readonly nint _environment;
     private readonly nint _memory;
 
     public OnnxRuntimePeer()
     {
-        (nint table, string version) = Kit.load(null);
-        _api = (OrtApi*)table;
-        Description = $"ONNX Runtime {version}";
+        Description = $"ONNX Runtime {_api.Version}";
         nint made;
         fixed (byte* name = "race"u8)
         {
-            Check(_api->CreateEnv(Fatal, name, &made));
+            Check(_api.CreateEnv.Invoke(Fatal, (nint)name, (nint)(&made)));
         }
 
         _environment = made;
-        Check(_api->CreateCpuMemoryInfo(0, 0, &made));
+        Check(_api.CreateCpuMemoryInfo.Invoke(0, 0, (nint)(&made)));
         _memory = made;
     }
 
@@ -43,9 +40,7 @@ internal sealed unsafe class OnnxRuntimePeer : IContender
     {
         if (status != 0)
         {
-            string message = Marshal.PtrToStringUTF8(_api->GetErrorMessage(status)) ?? "";
-            _ = _api->ReleaseStatus(status);
-            throw new NotRunException(message);
+            throw new NotRunException(_api.ErrorOf(status).Item2);
         }
     }
 
@@ -71,22 +66,22 @@ internal sealed unsafe class OnnxRuntimePeer : IContender
             _call[1] = Tensor(problem.Input, s.InputLength, [s.Batch, s.InChannels, s.InHeight, s.InWidth]);
             _call[3] = Tensor(_output, s.OutputLength, [s.Batch, s.OutChannels, s.OutHeight, s.OutWidth]);
             nint options;
-            peer.Check(peer._api->CreateSessionOptions(&options));
-            peer.Check(peer._api->SetSessionGraphOptimizationLevel(options, AllOptimizations));
-            peer.Check(peer._api->SetIntraOpNumThreads(options, threads));
-            peer.Check(peer._api->SetInterOpNumThreads(options, 1));
-            byte[] model = Kit.modelOf(s, problem.Kernel, []);
+            peer.Check(peer._api.CreateSessionOptions.Invoke((nint)(&options)));
+            peer.Check(peer._api.SetSessionGraphOptimizationLevel.Invoke(options, AllOptimizations));
+            peer.Check(peer._api.SetIntraOpNumThreads.Invoke(options, threads));
+            peer.Check(peer._api.SetInterOpNumThreads.Invoke(options, 1));
+            byte[] model = OnnxModel.ofWeights(s, problem.Kernel, []);
             fixed (byte* bytes = model)
             {
                 foreach (ref nint session in _sessions.AsSpan())
                 {
                     nint made;
-                    peer.Check(peer._api->CreateSessionFromArray(peer._environment, bytes, (nuint)model.Length, options, &made));
+                    peer.Check(peer._api.CreateSessionFromArray.Invoke(peer._environment, (nint)bytes, model.Length, options, (nint)(&made)));
                     session = made;
                 }
             }
 
-            _ = peer._api->ReleaseSessionOptions(options);
+            _ = peer._api.ReleaseSessionOptions.Invoke(options);
         }
 
         public override float[] Output() => _output.Span.ToArray();
@@ -95,11 +90,11 @@ internal sealed unsafe class OnnxRuntimePeer : IContender
         {
             foreach (nint session in _sessions)
             {
-                _ = _peer._api->ReleaseSession(session);
+                _ = _peer._api.ReleaseSession.Invoke(session);
             }
 
-            _ = _peer._api->ReleaseValue(_call[1]);
-            _ = _peer._api->ReleaseValue(_call[3]);
+            _ = _peer._api.ReleaseValue.Invoke(_call[1]);
+            _ = _peer._api.ReleaseValue.Invoke(_call[3]);
             NativeMemory.Free(_call);
             NativeMemory.Free(_names);
             _output.Dispose();
@@ -107,7 +102,7 @@ internal sealed unsafe class OnnxRuntimePeer : IContender
 
         protected override void Run(int copy)
         {
-            nint status = _peer._api->Run(_sessions[copy], 0, _call, _call + 1, 1, _call + 2, 1, _call + 3);
+            nint status = _peer._api.Run.Invoke(_sessions[copy], 0, (nint)_call, (nint)(_call + 1), 1, (nint)(_call + 2), 1, (nint)(_call + 3));
             if (status != 0)
             {
                 _peer.Check(status);
@@ -119,59 +114,11 @@ internal sealed unsafe class OnnxRuntimePeer : IContender
             nint made;
             fixed (long* first = sizes)
             {
-                _peer.Check(_peer._api->CreateTensorWithData(
-                    _peer._memory, memory.Address, (nuint)(4 * count), first, (nuint)sizes.Length, 1, &made));
+                _peer.Check(_peer._api.CreateTensorWithData.Invoke(
+                    _peer._memory, memory.Address, (nint)(4 * count), (nint)first, sizes.Length, 1, (nint)(&made)));
             }
 
             return made;
         }
-    }
-
-    /// <summary>The functions that are used, by their places in OrtApi; each returns a status, null for success.</summary>
-    [StructLayout(LayoutKind.Explicit)]
-    private struct OrtApi
-    {
-        [FieldOffset(2 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, nint> GetErrorMessage;
-
-        [FieldOffset(3 * 8)]
-        public delegate* unmanaged[Cdecl]<int, byte*, nint*, nint> CreateEnv;
-
-        [FieldOffset(8 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, byte*, nuint, nint, nint*, nint> CreateSessionFromArray;
-
-        // session, run options, names and values of the inputs and their number, names of the outputs, their number, and values.
-        [FieldOffset(9 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, nint, nint*, nint*, nuint, nint*, nuint, nint*, nint> Run;
-
-        [FieldOffset(10 * 8)]
-        public delegate* unmanaged[Cdecl]<nint*, nint> CreateSessionOptions;
-
-        [FieldOffset(23 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, int, nint> SetSessionGraphOptimizationLevel;
-
-        [FieldOffset(24 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, int, nint> SetIntraOpNumThreads;
-
-        [FieldOffset(25 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, int, nint> SetInterOpNumThreads;
-
-        [FieldOffset(49 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, nint, nuint, long*, nuint, int, nint*, nint> CreateTensorWithData;
-
-        [FieldOffset(69 * 8)]
-        public delegate* unmanaged[Cdecl]<int, int, nint*, nint> CreateCpuMemoryInfo;
-
-        [FieldOffset(93 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, nint> ReleaseStatus;
-
-        [FieldOffset(95 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, nint> ReleaseSession;
-
-        [FieldOffset(96 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, nint> ReleaseValue;
-
-        [FieldOffset(100 * 8)]
-        public delegate* unmanaged[Cdecl]<nint, nint> ReleaseSessionOptions;
     }
 }

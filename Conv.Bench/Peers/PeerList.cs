@@ -29,9 +29,9 @@ internal static class PeerList
                 _ => throw new ArgumentOutOfRangeException(nameof(name), name, "There is no such peer."),
             };
         }
-        catch (CannotOpen)
+        catch (CannotOpen why)
         {
-            missing = "ONNX Runtime: not found: docs/adopt/get-onnxruntime.sh";
+            missing = $"ONNX Runtime: {why.Data0}";
         }
         catch (DllNotFoundException)
         {

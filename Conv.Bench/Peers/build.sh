@@ -1,5 +1,6 @@
 #!/bin/sh
-# Gets what `race` races against into a folder (default: artifacts/race): the shim of oneDNN; and ONNX Runtime into artifacts/onnxruntime.
+# Gets what `race` races against, beside ONNX Runtime, which is restored with the project, into a folder (default: artifacts/race): the shim
+# of oneDNN.
 # Run it from the root of the repository.
 #
 #     Conv.Bench/Peers/build.sh [FOLDER]
@@ -24,12 +25,9 @@ if [ -n "$missing" ]; then
         || { echo "$cannot (see $out/apt.log)" >&2; exit 3; }
 fi
 
-failed=0
 if g++ -std=c++17 -O2 -Wall -Wextra -fPIC -shared -fvisibility=hidden -fopenmp "$here/onednn_shim.cpp" -o "$out/libonednn_shim.so" -ldnnl; then
     echo "$out/libonednn_shim.so"
 else
     echo "build.sh: the shim of oneDNN did not build" >&2
-    failed=1
+    exit 1
 fi
-"$here/../../docs/adopt/get-onnxruntime.sh" || failed=1
-exit $failed

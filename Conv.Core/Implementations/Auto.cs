@@ -61,6 +61,14 @@ public sealed class Auto : IConvolution
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => Choose(shape).ArithmeticOf(shape);
 
+    /// <summary>That of the implementation that may take most: which one is chosen depends on the processor.</summary>
+    /// <inheritdoc/>
+    public long? WorkspaceLimit(ConvShape shape) =>
+        new IConvolution[] { _pointwise, _depthwise, _direct, _patches }
+            .Concat(_bilinear.Where(candidate => candidate.Amplification <= _limit))
+            .Where(candidate => candidate.Supports(shape))
+            .Max(candidate => candidate.WorkspaceLimit(shape));
+
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)
     {

@@ -5,7 +5,7 @@ namespace Conv;
 /// <remarks>Any kernel size, stride and dilation, and any number of output channels to a group. Neighbouring outputs of a row lie in the
 /// lanes. |ŷ − y| ≤ γ_{n+1}·(Σ|x||k| + |b|) + (n+1)·2⁻¹⁴⁹, n = K_h·K_w: docs/bounds.md, lemma 2. Source: Howard et al., <i>MobileNets</i>,
 /// arXiv 1704.04861.</remarks>
-public sealed class Depthwise : IConvolution
+public sealed class Depthwise : IVectorised
 {
     private readonly Simd _simd;
 
@@ -24,10 +24,16 @@ public sealed class Depthwise : IConvolution
     public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
+    IConvolution IVectorised.On(Simd simd) => new Depthwise(simd);
+
+    /// <inheritdoc/>
     public bool Supports(ConvShape shape) => shape.InChannelsPerGroup <= 1 && ChannelwiseProduct.Fits(_simd, shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => new AnyOrder();
+
+    /// <inheritdoc/>
+    public long? WorkspaceLimit(ConvShape shape) => ChannelwiseProduct.WorkspaceLimit(shape);
 
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)

@@ -6,7 +6,7 @@ namespace Conv;
 /// </summary>
 /// <remarks>The patch matrix never stands in memory: a part of it that the second-level cache holds is gathered when it is needed.
 /// Source: Chellapilla, Puri &amp; Simard 2006.</remarks>
-public sealed partial class Im2col : IConvolution, IFusedConvolution
+public sealed partial class Im2col : IVectorised, IFusedConvolution
 {
     private readonly Simd _simd;
 
@@ -25,10 +25,16 @@ public sealed partial class Im2col : IConvolution, IFusedConvolution
     public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
+    IConvolution IVectorised.On(Simd simd) => new Im2col(simd);
+
+    /// <inheritdoc/>
     public bool Supports(ConvShape shape) => Patches.Fit(shape) && PixelProduct.Fits(_simd, shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => new AnyOrder();
+
+    /// <inheritdoc/>
+    public long? WorkspaceLimit(ConvShape shape) => PixelProduct.WorkspaceLimit(shape, PixelSource.Patches);
 
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)

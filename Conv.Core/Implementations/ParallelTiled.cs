@@ -9,7 +9,7 @@ namespace Conv;
 /// their padding; output channels lie in the lanes, and every stride and dilation is an offset. Each output belongs to one block and is
 /// summed in a fixed order, so neither the schedule nor the number of threads can change a bit: what is prepared is an
 /// <see cref="IThreadedConvolution"/>.</remarks>
-public sealed class ParallelTiled : IConvolution
+public sealed class ParallelTiled : IVectorised
 {
     private readonly Simd _simd;
 
@@ -28,10 +28,16 @@ public sealed class ParallelTiled : IConvolution
     public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
+    IConvolution IVectorised.On(Simd simd) => new ParallelTiled(simd);
+
+    /// <inheritdoc/>
     public bool Supports(ConvShape shape) => PixelProduct.Fits(_simd, shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => new AnyOrder();
+
+    /// <inheritdoc/>
+    public long? WorkspaceLimit(ConvShape shape) => PixelProduct.WorkspaceLimit(shape, PixelSource.Bands);
 
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)

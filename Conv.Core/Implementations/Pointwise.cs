@@ -7,7 +7,7 @@ namespace Conv;
 /// <remarks>With stride 1 and no padding X is the input itself: for large planes pixels lie in the lanes and a few of them are packed at a
 /// time, for small ones output channels do and nothing is copied. Otherwise the positions that are read are gathered into the workspace,
 /// padding as zeros. Dilation means nothing to a single tap.</remarks>
-public sealed class Pointwise : IConvolution
+public sealed class Pointwise : IVectorised
 {
     private readonly Simd _simd;
 
@@ -26,10 +26,17 @@ public sealed class Pointwise : IConvolution
     public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true, KernelSizes = [(1, 1)] };
 
     /// <inheritdoc/>
+    IConvolution IVectorised.On(Simd simd) => new Pointwise(simd);
+
+    /// <inheritdoc/>
     public bool Supports(ConvShape shape) => shape is { KernelHeight: 1, KernelWidth: 1 } && PixelProduct.Fits(_simd, shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => new AnyOrder();
+
+    /// <inheritdoc/>
+    public long? WorkspaceLimit(ConvShape shape) => !OutputsAreInputs(shape) ? PixelProduct.WorkspaceLimit(shape, PixelSource.Patches)
+        : Math.Max(PlaneProduct.WorkspaceLimit(shape), PixelProduct.WorkspaceLimit(shape, PixelSource.Image));
 
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)

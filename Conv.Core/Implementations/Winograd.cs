@@ -11,9 +11,10 @@ namespace Conv;
 /// <para>Source: Lavin &amp; Gray, <i>Fast Algorithms for Convolutional Neural Networks</i>, arXiv 1509.09308; for points of small error,
 /// Barabasz, Anderson, Soodhalter &amp; Gregg, arXiv 1803.10986.</para>
 /// </remarks>
-public sealed class Winograd : IConvolution
+public sealed class Winograd : IVectorised
 {
     private readonly Simd _simd;
+    private readonly Rational[] _pairs;
     private readonly Bilinear _arithmetic;
     private readonly WinogradTile _tile;
     private readonly SparseTransform<float>? _plainTransform;
@@ -37,6 +38,7 @@ public sealed class Winograd : IConvolution
     internal Winograd(Simd simd, string name, int outputs, int taps, Rational[] pairs)
     {
         _simd = simd;
+        _pairs = pairs;
         Name = name;
         Rational[] points = [Rational.Zero, .. pairs.SelectMany(pair => new[] { pair, Rational.Zero - pair })];
         bool integers = pairs.All(pair => pair.Denominator == 1);
@@ -90,6 +92,9 @@ public sealed class Winograd : IConvolution
     public double Amplification { get; }
 
     /// <inheritdoc/>
+    IConvolution IVectorised.On(Simd simd) => new Winograd(simd, Name, _tile.Outputs, _tile.Taps, _pairs);
+
+    /// <inheritdoc/>
     public bool Supports(ConvShape shape) =>
         shape is { StrideHeight: 1, StrideWidth: 1, DilationHeight: 1, DilationWidth: 1 }
         && shape.KernelHeight == _tile.Taps && shape.KernelWidth == _tile.Taps
@@ -97,6 +102,13 @@ public sealed class Winograd : IConvolution
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => _arithmetic;
+
+    /// <inheritdoc/>
+    public long? WorkspaceLimit(ConvShape shape)
+    {
+        (double shared, double own) = WinogradBlocks.FloatsLimit(shape, _tile.Outputs, _tile.Taps);
+        return PartedConvolution.Limit(shape, shared, own);
+    }
 
     /// <inheritdoc/>
     public IPreparedConvolution Prepare(ConvShape shape, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias)

@@ -4,7 +4,8 @@ namespace Conv;
 /// <remarks>Should the collector move them, they are slower to read, and no less right.</remarks>
 internal sealed unsafe class AlignedFloats
 {
-    private const int Line = 64;
+    /// <summary>Bytes of a cache line.</summary>
+    public const int Line = 64;
 
     private readonly float[] _array;
     private readonly int _first;

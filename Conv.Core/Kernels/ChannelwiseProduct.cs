@@ -40,6 +40,17 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
     public static bool Fits(Simd simd, ConvShape shape) =>
         shape.OutputLength == 0 || Band.FloatsFor(simd, shape, rows: 1) <= Array.MaxLength / sizeof(float) / ThreadTeam.Size / 2;
 
+    /// <summary>The most bytes of workspace, on any processor: for each member the rows of one padded plane that the first cache holds, or those that
+    /// one row of outputs sees, and one row of outputs.</summary>
+    public static long WorkspaceLimit(ConvShape shape)
+    {
+        // Whole vectors, twice, of every phase; zeros before the first.
+        double row = (double)shape.InWidth + shape.PadLeft + shape.PadRight + (48.0 * shape.StrideWidth);
+        double all = row * ((double)shape.InHeight + shape.PadTop + shape.PadBottom);
+        double band = Math.Min(all, Math.Max(Machine.MostLevel1 / sizeof(float) * 3 / 4, row * shape.KernelExtentHeight));
+        return Limit(shape, 0, band + shape.OutWidth + Simd.WidestPanel);
+    }
+
     /// <inheritdoc/>
     protected override int Phases => 1;
 

@@ -13,11 +13,18 @@ internal static class Machine
     private const int AmdLeaf = unchecked((int)0x8000001D);
     private const int LargestAmdLeaf = unchecked((int)0x80000000);
 
+    /// <summary>No first-level cache is used beyond this.</summary>
+    public const int MostLevel1 = 128 << 10;
+
+    /// <summary>No second-level cache is used beyond this: what is larger is shared or slow, and workspaces stay below a limit that every
+    /// processor keeps.</summary>
+    public const int MostLevel2 = 2 << 20;
+
     /// <summary>First level, data, of one core.</summary>
-    public static int Level1 { get; } = Cache(1) ?? (32 << 10);
+    public static int Level1 { get; } = Math.Min(Cache(1) ?? (32 << 10), MostLevel1);
 
     /// <summary>Second level, of one core.</summary>
-    public static int Level2 { get; } = Cache(2) ?? (512 << 10);
+    public static int Level2 { get; } = Math.Min(Cache(2) ?? (512 << 10), MostLevel2);
 
     /// <summary>Third level, of all cores that share it.</summary>
     public static int Level3 { get; } = Cache(3) ?? (16 << 20);

@@ -18,6 +18,15 @@ internal abstract unsafe class PartedConvolution : IThreadedConvolution, IParts
     private readonly long _memberFloats;
     private readonly long _floats;
 
+    /// <summary>The most bytes of workspace, on any number of threads up to the number of processors.</summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="sharedFloats">No less than its members share.</param>
+    /// <param name="memberFloats">No less than each has of its own.</param>
+    public static long Limit(ConvShape shape, double sharedFloats, double memberFloats) =>
+        shape.OutputLength == 0 ? 0 : (long)Math.Min(
+            long.MaxValue / 2,
+            (sizeof(float) * (sharedFloats + (ThreadTeam.Size * (memberFloats + Machine.LineFloats)) + Machine.LineFloats)) + AlignedFloats.Line);
+
     /// <summary>Fixes what a call needs.</summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="sharedFloats">Workspace that all members see.</param>

@@ -34,6 +34,22 @@ internal sealed unsafe class PixelBlocks
     private readonly Axis _vertical;
     private readonly Axis _horizontal;
 
+    /// <summary>No less than <see cref="SumFloats"/> and <see cref="PixelFloats"/> together, on any processor.</summary>
+    /// <remarks>A block has at most Q = min(P, 132) of P positions: 128, in whole tiles. Its sums take Q numbers for each output channel, in whole
+    /// panels of at most 32, and no more than a quarter of the second cache, or one panel. Its pixels are patches, Q for each term, no more than
+    /// that quarter and what whole tiles add, which is less than the first cache; or the padded image of one group, or less.</remarks>
+    public static double FloatsLimit(ConvShape shape, PixelSource source)
+    {
+        const double Quarter = Machine.MostLevel2 / 4 / sizeof(float), Tile = PixelsWanted + 4;
+        double positions = Math.Min((double)shape.OutHeight * shape.OutWidth, Tile);
+        double channels = Cut.Count(shape.OutChannelsPerGroup, Simd.WidestPanel) * (double)Simd.WidestPanel;
+        double sums = Math.Min(positions * channels, Math.Max(Quarter, Tile * Simd.WidestPanel));
+        double image = Math.Max(1, shape.InChannelsPerGroup) * ((double)shape.InHeight + shape.PadTop + shape.PadBottom)
+            * ((double)shape.InWidth + shape.PadLeft + shape.PadRight);
+        double patches = Math.Min(positions * Math.Max(1, shape.TermsPerOutput), Quarter + Machine.MostLevel1);
+        return sums + (source == PixelSource.Patches ? patches : image) + Simd.WidestPanel;
+    }
+
     /// <summary>Cuts.</summary>
     public PixelBlocks(Simd simd, ConvShape shape, PixelSource source)
     {

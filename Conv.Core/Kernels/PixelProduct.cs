@@ -68,6 +68,9 @@ internal sealed unsafe class PixelProduct : PartedConvolution
             && shape.Groups * panels <= Array.MaxLength / simd.Panel / Math.Max(1, shape.TermsPerOutput);
     }
 
+    /// <summary>The most bytes of workspace, on any processor.</summary>
+    public static long WorkspaceLimit(ConvShape shape, PixelSource source) => Limit(shape, 0, PixelBlocks.FloatsLimit(shape, source));
+
     /// <inheritdoc/>
     public override int PartsOf(int phase) => _blocks.Parts;
 

@@ -42,6 +42,16 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
             && (panels * (long)simd.Panel) - pixels <= pixels / 32;
     }
 
+    /// <summary>The most bytes of workspace, on any processor: for each member at most sixteen panels of pixels, of as many channels as the first
+    /// cache allows, and one tile.</summary>
+    public static long WorkspaceLimit(ConvShape shape)
+    {
+        const int MostPanels = 2 * PanelsAtOnce, MostRows = 12;
+        double pixels = Math.Min(((double)shape.OutHeight * shape.OutWidth) + Simd.WidestPanel, MostPanels * Simd.WidestPanel);
+        double panels = Math.Min(pixels * Math.Max(1, shape.InChannelsPerGroup), 2 * Machine.MostLevel1);
+        return Limit(shape, 0, panels + (MostPanels * Machine.LineFloats) + (MostRows * Simd.WidestPanel));
+    }
+
     /// <inheritdoc/>
     protected override int Phases => 1;
 

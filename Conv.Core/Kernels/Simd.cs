@@ -13,6 +13,9 @@ internal abstract unsafe class Simd
     /// asked for.</summary>
     public const int TilesThatWait = 16;
 
+    /// <summary>The largest <see cref="Panel"/> of all widths.</summary>
+    public const int WidestPanel = 32;
+
     /// <summary>Rows that <see cref="Pack"/> asks for ahead.</summary>
     protected const int RowsAhead = 8;
 

@@ -43,6 +43,25 @@ internal sealed class WinogradBlocks
         OwnFloats = Math.Max(inputs, sums);
     }
 
+    /// <summary>No less than <see cref="SharedFloats"/> and <see cref="OwnFloats"/>, on any processor.</summary>
+    /// <remarks>A strip has the transformed inputs and sums of at most 32 tiles, channels in whole vectors and panels; a block all strips, or as many
+    /// as take four times the second cache, or one. Two strips of rows, or of outputs, are a member's own.</remarks>
+    public static (double Shared, double Own) FloatsLimit(ConvShape shape, int outputs, int taps)
+    {
+        double size = outputs + taps - 1, positions = size * size, lanes = Simd.WidestPanel / 2;
+        int across = Cut.Count(shape.OutWidth, outputs), tiles = Cut.Even(across, TilesWanted);
+        double strips = (double)shape.Batch * Cut.Count(across, tiles) * Cut.Count(shape.OutHeight, outputs);
+        double inputs = Cut.Count(shape.InChannelsPerGroup, Simd.WidestPanel / 2) * lanes;
+        double sums = Math.Max(1, Cut.Count(shape.OutChannelsPerGroup, Simd.WidestPanel)) * (double)Simd.WidestPanel;
+        double strip = positions * tiles * (inputs + sums);
+        double shared = Math.Min(strips * strip, Math.Max(Machine.MostLevel2, strip));
+
+        // A line for each position's inputs, and for each panel of its sums, of which two channels make one where vectors are numbers.
+        double lines = positions * Machine.LineFloats * (2 + (shape.OutChannelsPerGroup / 2.0));
+        double rows = 2 * size * ((tiles * outputs) + taps - 1), results = outputs * ((tiles * outputs) + size);
+        return (shared + lines, lanes * Math.Max(rows, results));
+    }
+
     /// <summary>(m + r − 1)².</summary>
     public int Positions { get; }
 

@@ -160,6 +160,69 @@ let private hold seed (layer: Workload.Layer) (subject: Subject) =
         Seconds = clock.Elapsed.TotalSeconds
     }
 
+/// What the layers say of one subject.
+[<NoEquality; NoComparison>]
+type Outcome =
+    {
+        Subject: Subject
+        Verdict: Conclusion.Verdict
+        /// Layers that hold, and layers.
+        Held: int
+        Layers: int
+        /// The largest error of a sampled element over its bound.
+        Ratio: float
+        Seconds: float
+    }
+
+/// Whether a layer holds: without an exact tier the sampled elements decide.
+let private holds (result: Result) =
+    match result.Checksum, result.Sampled with
+    | (Holds _ | NotApplicable _), Holds _ -> true
+    | _ -> false
+
+let private isBroken verdict =
+    match verdict with
+    | Breaks _
+    | Faulted _ -> true
+    | _ -> false
+
+/// Why a layer that the subject takes says nothing.
+let private open' (result: Result) =
+    match result.Checksum, result.Sampled with
+    | Undecided reason, _
+    | _, Undecided reason
+    | _, NotApplicable reason -> Some $"{result.Layer.Name}: {reason}"
+    | _ -> None
+
+/// The verdict on each subject: a broken layer violates, one that settles nothing leaves it undecided, and who takes none is silent.
+let conclude (subjects: Subject list) (results: Result list) : Outcome list =
+    [
+        for subject in subjects do
+            let own = results |> List.filter (fun r -> r.Subject.Name = subject.Name)
+            let held = own |> List.filter holds
+
+            let ratio (result: Result) =
+                match result.Sampled with
+                | Holds evidence -> evidence.Ratio
+                | _ -> 0.0
+
+            {
+                Subject = subject
+                Verdict =
+                    if own |> List.exists (fun r -> isBroken r.Checksum || isBroken r.Sampled) then
+                        Conclusion.Violates
+                    else
+                        match List.choose open' own with
+                        | [] when held.IsEmpty -> Conclusion.Silent
+                        | [] -> Conclusion.Conforms
+                        | reasons -> Conclusion.Unsettled reasons
+                Held = held.Length
+                Layers = own.Length
+                Ratio = own |> List.map ratio |> List.fold max 0.0
+                Seconds = own |> List.sumBy _.Seconds
+            }
+    ]
+
 /// Every layer of a network × every subject.
 let run (options: Run.Options) (workload: Workload.Workload) (subjects: Subject list) (progress: Result -> unit) : Result list =
     let jobs =

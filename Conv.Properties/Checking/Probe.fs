@@ -656,7 +656,7 @@ let ofSubject (subject: Subject) : Probed =
                         None)
             AnyThreads =
                 attempt (fun () ->
-                    if can Placed && can Threads then
+                    if can Placed && can Threads && subject.Profile.Traits.Threaded then
                         // Enough work for several threads.
                         shape [ padded 16 12 16; ConvShape(1, 64, 12, 12, 16, 1, 1) ]
                         |> Option.bind (fun s ->

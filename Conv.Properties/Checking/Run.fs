@@ -19,7 +19,7 @@ type Options =
         Seed: uint64
         Tiers: Tier list
         Threads: int
-        /// Whether the first failure ends a run.
+        /// Whether the first broken MUST ends a run.
         FailFast: bool
     }
 
@@ -475,7 +475,7 @@ let private keepEvery = TimeSpan.FromSeconds 5.0
 let mostDeaths = 8
 
 /// Runs the jobs in turns of one case, on the given number of threads: a subject that is broken fails while most laws have judged a few cases.
-/// With `FailFast` the first failure ends the run, and the results are those of the cases judged by then. `news` is told one at a time.
+/// With `FailFast` the first broken MUST ends the run, and the results are those of the cases judged by then. `news` is told one at a time.
 /// `from`: where an earlier run of the same jobs had come to. `keep` gets how far this one has come, every few seconds and at each failure.
 let allFrom
     (from: State list)
@@ -539,7 +539,7 @@ let allFrom
             session.Shrink()
             bury session
 
-            if options.FailFast && session.Found.IsSome then
+            if options.FailFast && session.Law.Strength = Must && session.Found.IsSome then
                 enough.Cancel()
 
             tell (Ended session.Result)

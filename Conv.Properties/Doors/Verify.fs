@@ -132,9 +132,10 @@ let workload (options: Run.Options) (workload: Workload.Workload) (subjects: Sub
         Terminal.withProgress quiet workload.Title jobs (fun step ->
             Layers.run options workload subjects (fun r -> step 1 (Some $"{r.Layer.Name} {r.Subject.Name}")))
 
-    let code = LayerReport.print workload subjects results quiet
+    let outcomes = Layers.conclude subjects results
+    LayerReport.print workload results outcomes quiet
     let path = Path.Combine(folder, "conformance.json")
-    Json.save path (LayerReport.json options workload results clock.Elapsed.TotalSeconds)
+    Json.save path (LayerReport.json options workload results outcomes clock.Elapsed.TotalSeconds)
 
     if not quiet then
         let inv = CultureInfo.InvariantCulture
@@ -143,4 +144,4 @@ let workload (options: Run.Options) (workload: Workload.Workload) (subjects: Sub
         Terminal.line
             $"""{clock.Elapsed.TotalSeconds.ToString("0.0", inv)} s, {peak} MiB at most; report: {Path.GetRelativePath(Environment.CurrentDirectory, path)}"""
 
-    code
+    outcomes |> List.map _.Verdict |> Conclusion.exitCode

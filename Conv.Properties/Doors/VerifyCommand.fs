@@ -77,7 +77,7 @@ let command () =
     let failFast =
         Option<bool>(
             "--fail-fast",
-            Description = "Stop at the first counterexample; what was judged by then is reported.",
+            Description = "Stop at the first broken MUST; what was judged by then is reported.",
             DefaultValueFactory = fun _ -> false
         )
 

@@ -15,6 +15,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     let mutable outside = false
     let mutable outputs = 0UL
     let mutable workspace = 0L
+    let mutable threadsTaken = true
 
     let tensor role dims =
         if planning then Values.blank dims else Fill.tensor case.Fill role dims
@@ -304,6 +305,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         let run s (x: float32[]) k b =
             let struct (output, traces) = subject.Place placement operation s x k b
             workspace <- max workspace traces.WorkspaceBytes
+            threadsTaken <- threadsTaken && (placement.Threads = 0 || traces.ThreadsTaken)
 
             if traces.Outside > 0 then
                 raise (SubjectFault(Breach $"It wrote {traces.Outside} floats outside of its output.", Call.none s))
@@ -315,6 +317,8 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
         compute (case.Tier = Exact) operation run s first second bias
 
+    /// Whether every number of threads that a placed call said reached the subject.
+    member _.ThreadsTaken = threadsTaken
     /// The most bytes of workspace that a placed call asked for.
     member _.WorkspaceBytes = workspace
 

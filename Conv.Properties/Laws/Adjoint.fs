@@ -252,9 +252,12 @@ let private transposedShape =
     Law.ofFormula
         4
         "TRANSPOSED-SHAPE"
-        "the transposed output size, for every output padding below the stride, convolves back to the input size, and grows with the output padding"
+        "the transposed output size, for every output padding below the stride, convolves back to the input size and grows with the output padding, which is read back from it"
         Geometry
-        (Law.terms "TRN-2" "Dumoulin & Visin 2016, §4" "output padding or dilation missing in the size")
+        (Law.terms
+            "TRN-2"
+            "Dumoulin & Visin 2016, §4"
+            "output padding or dilation missing in the size, or in the output padding that a forward convolution has as a transposed one")
         (Generate.geometry Traits.Default)
         (fun subject case ->
             let s = case.Problem
@@ -281,6 +284,12 @@ let private transposedShape =
                     |> named $"{name} convolved back" "of the input"
                     sizes whole =~= sizes (List.init stride ((+) whole.Head))
                     |> named $"{name} for each output padding" "one more each"
+                    sizes (
+                        whole
+                        |> List.map (fun size -> subject.OutputPadding size taps stride dilation before after)
+                    )
+                    =~= sizes (List.init stride id)
+                    |> named $"output padding of {name} read back" "the output padding"
                 ]
 
             let judge trial =

@@ -251,6 +251,97 @@ let private badNumbers (s: ConvShape) : (string * int list * string list) list =
         [ "padTop"; "padBottom"; "kernelHeight"; "inHeight" ]
     ]
 
+/// Transposed shapes that are none, near the one whose forward convolution this is: what is changed, to what, and the parameters that an error
+/// may name.
+let private badTransposed (s: ConvShape) : (string * int list * string list) list =
+    let rest size outputs stride before after extent = size + before + after - extent - (outputs - 1) * stride
+    let restHeight = rest s.InHeight s.OutHeight s.StrideHeight s.PadTop s.PadBottom s.KernelExtentHeight
+    let restWidth = rest s.InWidth s.OutWidth s.StrideWidth s.PadLeft s.PadRight s.KernelExtentWidth
+
+    let fields =
+        [
+            "batch", s.Batch
+            "inChannels", s.OutChannels
+            "inHeight", s.OutHeight
+            "inWidth", s.OutWidth
+            "outChannels", s.InChannels
+            "kernelHeight", s.KernelHeight
+            "kernelWidth", s.KernelWidth
+            "strideHeight", s.StrideHeight
+            "strideWidth", s.StrideWidth
+            "padTop", s.PadTop
+            "padLeft", s.PadLeft
+            "padBottom", s.PadBottom
+            "padRight", s.PadRight
+            "dilationHeight", s.DilationHeight
+            "dilationWidth", s.DilationWidth
+            "outputPaddingHeight", restHeight
+            "outputPaddingWidth", restWidth
+            "groups", s.Groups
+        ]
+
+    let mayBeZero =
+        set
+            [
+                "batch"
+                "inChannels"
+                "outChannels"
+                "padTop"
+                "padLeft"
+                "padBottom"
+                "padRight"
+                "outputPaddingHeight"
+                "outputPaddingWidth"
+            ]
+
+    let changed (changes: (string * int) list) =
+        fields
+        |> List.map (fun (name, number) ->
+            changes
+            |> List.tryFind (fst >> (=) name)
+            |> Option.map snd
+            |> Option.defaultValue number)
+
+    let huge = 1 <<< 30
+
+    [
+        for name, _ in fields do
+            for bad in [ -1; -7; Int32.MinValue ] do
+                $"a transposed {name} = {bad}", changed [ name, bad ], [ name ]
+
+            if not (mayBeZero.Contains name) then
+                $"a transposed {name} = 0", changed [ name, 0 ], [ name ]
+        "transposed channels that do not divide into groups",
+        changed [ "groups", 3; "inChannels", 4; "outChannels", 3 ],
+        [ "inChannels"; "groups" ]
+        "transposed output channels that do not divide into groups",
+        changed [ "groups", 3; "inChannels", 3; "outChannels", 4 ],
+        [ "outChannels"; "groups" ]
+        "an output padding of as many rows as the stride", changed [ "outputPaddingHeight", s.StrideHeight ], [ "outputPaddingHeight" ]
+        "an output padding of as many columns as the stride", changed [ "outputPaddingWidth", s.StrideWidth ], [ "outputPaddingWidth" ]
+        "pads that leave no row of a transposed output", changed [ "padTop", s.InHeight + s.PadTop ], [ "padTop"; "padBottom" ]
+        "pads that leave no column of a transposed output", changed [ "padRight", s.InWidth + s.PadRight ], [ "padLeft"; "padRight" ]
+        "a transposed output of more than 32 bits of rows", changed [ "inHeight", huge; "strideHeight", 4 ], [ "strideHeight"; "inHeight" ]
+        "a transposed output of more than 32 bits of columns", changed [ "inWidth", huge; "strideWidth", 4 ], [ "strideWidth"; "inWidth" ]
+    ]
+
+/// What SAME padding does not follow from.
+let private badSame (s: ConvShape) : (string * int list * string list) list =
+    let fields =
+        [
+            "size", s.InHeight
+            "taps", s.KernelHeight
+            "stride", s.StrideHeight
+            "dilation", s.DilationHeight
+        ]
+
+    [
+        for at, (name, _) in List.indexed fields do
+            for bad in [ 0; -1; Int32.MinValue ] do
+                $"SAME padding of {name} = {bad}", fields |> List.mapi (fun i (_, right) -> if i = at then bad else right), [ name ]
+        "SAME padding of more than 32 bits", [ s.InHeight; 3; 1; Int32.MaxValue ], [ "taps"; "dilation" ]
+    ]
+
 /// Calls with a tensor of the wrong length.
 let private badLengths (subject: Subject) (s: ConvShape) =
     let lengths =
@@ -352,8 +443,11 @@ let private rejectsInvalid =
                     else
                         []
                 else
-                    badNumbers s
-                    |> List.map (fun (what, numbers, names) -> what, BadShape numbers, names)
+                    [
+                        for what, numbers, names in badNumbers s -> what, BadShape numbers, names
+                        for what, numbers, names in badTransposed s -> what, BadTransposed numbers, names
+                        for what, numbers, names in badSame s -> what, BadSame numbers, names
+                    ]
 
             let judge (trial: Trial) =
                 ignore<Trial> trial

@@ -380,7 +380,7 @@ let private range =
         6
         Metamorphic
         "RANGE"
-        "Y(2^100·X, K) = 2^100·Y(X, K)"
+        "Y(2^90·X, K) = 2^90·Y(X, K)"
         { special "FP-9" "intermediate values in float16 or in fixed point" with
             Source = "docs/bounds.md, lemma 9"
             Strength = Should

@@ -158,6 +158,7 @@ module Law =
             MultiplyAdds = fun s -> call (fun () -> subject.MultiplyAdds s)
             SamePads = fun a b c d upper -> call (fun () -> subject.SamePads a b c d upper)
             TransposedSize = fun a b c d e f g -> call (fun () -> subject.TransposedSize a b c d e f g)
+            OutputPadding = fun a b c d e f -> call (fun () -> subject.OutputPadding a b c d e f)
             Product = fun m n k a lda b ldb bias c ldc -> call (fun () -> subject.Product m n k a lda b ldb bias c ldc)
         }
 

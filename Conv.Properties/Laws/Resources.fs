@@ -142,21 +142,30 @@ let private workspaceSize =
         5
         Resource
         "WORKSPACE-SIZE"
-        "a workspace of exactly the advertised size is enough, and nothing beside it is touched"
-        { placed "RES-3" "formulas of the workspace's size" with
+        "a workspace of exactly the advertised size is enough, nothing beside it is touched, and no more is advertised than is promised"
+        { placed "RES-3" "formulas of the workspace's size, workspaces that nothing needs" with
             Needs = [ Forward; Placed; Workspace ]
         }
         (fun trial ->
-            laidWithWorkspace
-                trial
-                [
-                    "a workspace of the advertised size",
-                    { Placement.plain with
-                        Guard = -3e8f
-                        WorkspaceHolds = 1e30f
-                        Misalign = trial.Choose(1, 0, 3)
-                    }
-                ])
+            let equations =
+                laidWithWorkspace
+                    trial
+                    [
+                        "a workspace of the advertised size",
+                        { Placement.plain with
+                            Guard = -3e8f
+                            WorkspaceHolds = 1e30f
+                            Misalign = trial.Choose(1, 0, 3)
+                        }
+                    ]
+
+            match trial.Profile.WorkspaceLimit trial.Shape with
+            | ValueSome limit when trial.WorkspaceBytes > limit ->
+                let what =
+                    $"It asks for {trial.WorkspaceBytes} bytes of workspace, and promises to ask for at most {limit}."
+
+                raise (SubjectFault(Breach what, Call.none trial.Shape))
+            | _ -> equations)
 
 let private inPlace =
     Law.equations
@@ -188,11 +197,23 @@ let private threadCount =
             Needs = [ Forward; Placed; Threads ]
         }
         (fun trial ->
-            laid
-                trial
-                [
-                    for threads in [ 1; 2; 3; 7; 64 ] -> $"{threads} threads", { Placement.plain with Threads = threads }
-                ])
+            let equations =
+                laid
+                    trial
+                    [
+                        for threads in [ 1; 2; 3; 7; 64 ] -> $"{threads} threads", { Placement.plain with Threads = threads }
+                    ]
+
+            if not trial.Planning && not trial.ThreadsTaken then
+                if trial.Profile.Traits.Threaded then
+                    let what =
+                        "It declares threads by choice, and what it prepares takes no number of threads (IThreadedConvolution)."
+
+                    raise (SubjectFault(Breach what, Call.none trial.Shape))
+
+                Judge.inapplicable "what it prepares takes no number of threads"
+
+            equations)
 
 /// The shape with one of stride, dilation, pads and groups changed, its tensors as large as before if that can be.
 let private neighbour (trial: Trial) =

@@ -417,7 +417,7 @@ let private cost =
 
 // ---- BLOCKS
 
-/// Small stand-ins of the source's blocks: the layers of each, and what their cost is a rational multiple of.
+/// The source's blocks at small sizes: the layers of each, and what their cost is a rational multiple of.
 let private blocks =
     let square channels outputs taps groups = ConvShape(1, channels, 6 + taps - 1, 6 + taps - 1, outputs, taps, taps, groups = groups)
 

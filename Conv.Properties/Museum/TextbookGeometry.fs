@@ -25,6 +25,9 @@ let private names =
     + "padTop padLeft padBottom padRight dilationHeight dilationWidth groups"
     |> fun text -> text.Split ' '
 
+let private transposedNames =
+    [| yield! names[..14]; "outputPaddingHeight"; "outputPaddingWidth"; "groups" |]
+
 /// What is wrong with a parameter: its name and why.
 type Complaint = (struct (string * string)) option
 
@@ -35,6 +38,8 @@ type Organs =
         SamePads: int -> int -> int -> int -> bool -> struct (int * int)
         /// size, taps, stride, dilation, pads, output padding → size.
         TransposedSize: int -> int -> int -> int -> int -> int -> int -> int
+        /// Output size, taps, stride, dilation, pads → output padding.
+        OutputPadding: int -> int -> int -> int -> int -> int -> int
         /// Each number alone.
         Ranges: Numbers -> Complaint
         /// Whether channels divide into groups.
@@ -87,6 +92,7 @@ let honest =
                 split (max 0 ((outputs - 1) * stride + (taps - 1) * dilation + 1 - size)) upper
         TransposedSize =
             fun size taps stride dilation before after more -> (size - 1) * stride + (taps - 1) * dilation + 1 + more - before - after
+        OutputPadding = fun size taps stride dilation before after -> (size + before + after - (taps - 1) * dilation - 1) % stride
         Ranges =
             fun n ->
                 let least at = if List.contains at [ 0; 1; 4; 9; 10; 11; 12 ] then 0 else 1
@@ -136,6 +142,62 @@ let private check organs numbers =
     |> List.tryPick (fun complains -> complains n)
     |> Option.iter (fun (struct (name, why)) -> raise (ArgumentException($"{name} {why}.", name)))
 
+let private complain (name: string) why = raise (ArgumentException($"{name} {why}.", name))
+
+/// Raises where eighteen numbers are no transposed shape: each by itself, then the size of each axis, then the forward convolution.
+let private checkTransposed organs (numbers: int list) =
+    let n = Array.ofList numbers
+    let forward = [ n[0]; n[4]; n[2]; n[3]; n[1]; yield! n[5..14]; n[17] ]
+
+    organs.Ranges { Sizes = forward }
+    |> Option.iter (fun (struct (name, why)) ->
+        match name with
+        | "inChannels" -> complain "outChannels" why
+        | "outChannels" -> complain "inChannels" why
+        | _ -> complain name why)
+
+    for at in 15..16 do
+        if n[at] < 0 || n[at] >= n[at - 8] then
+            complain transposedNames[at] $"is {n[at]}, at a stride of {n[at - 8]}"
+
+    let size axis =
+        let of' at = int64 n[at + axis]
+
+        let size = (of' 2 - 1L) * of' 7 + (of' 5 - 1L) * of' 13 + 1L + of' 15 - of' 9 - of' 11
+
+        if size < 1L || size > int64 Int32.MaxValue then
+            complain (if size < 1L then transposedNames[9 + axis] else transposedNames[7 + axis]) $"makes an output of {size}"
+
+        int size
+
+    let rows, columns = size 0, size 1
+
+    check
+        organs
+        (forward
+         |> List.mapi (fun at number ->
+             if at = 2 then rows
+             elif at = 3 then columns
+             else number))
+
+/// Raises where there is no SAME padding.
+let private checkSame (numbers: int list) =
+    match numbers with
+    | [ size; taps; stride; dilation ] ->
+        for name, number in [ "size", size; "taps", taps; "stride", stride; "dilation", dilation ] do
+            if number < 1 then
+                complain name $"is {number}"
+
+        let zeros =
+            (int64 size - 1L) / int64 stride * int64 stride
+            + (int64 taps - 1L) * int64 dilation
+            + 1L
+            - int64 size
+
+        if zeros > int64 Int32.MaxValue then
+            complain "taps" $"is {taps}, which takes {zeros} zeros"
+    | _ -> invalidArg (nameof numbers) "SAME padding follows from four numbers."
+
 /// A subject that has the kit's right sizes and costs, and these organs.
 let subject name (organs: Organs) =
     let formulas =
@@ -148,19 +210,22 @@ let subject name (organs: Organs) =
             }
         SamePads = organs.SamePads
         TransposedSize = organs.TransposedSize
+        OutputPadding = organs.OutputPadding
         Refuse =
             fun bad ->
-                match bad with
-                | BadShape numbers ->
-                    let thrown =
-                        try
-                            check organs numbers
-                            None
-                        with error ->
-                            Some error
+                let thrown =
+                    try
+                        match bad with
+                        | BadShape numbers -> check organs numbers
+                        | BadTransposed numbers -> checkTransposed organs numbers
+                        | BadSame numbers -> checkSame numbers
+                        | _ -> raise (NotSupportedException "Formulas are given numbers, no tensors.")
 
-                    { Thrown = thrown; Written = 0 }
-                | _ -> raise (NotSupportedException "Formulas are given numbers, no tensors.")
+                        None
+                    with error ->
+                        Some error
+
+                { Thrown = thrown; Written = 0 }
     }
 
 /// How far the rows of A, B and C lie apart.

@@ -5,12 +5,6 @@ open System
 open System.Text.Json
 open Spectre.Console
 
-let private broken verdict =
-    match verdict with
-    | Breaks _
-    | Faulted _ -> true
-    | _ -> false
-
 let private mark verdict =
     match verdict with
     | Holds _ -> "[green]✓[/]"
@@ -43,13 +37,15 @@ let private brief (s: Conv.ConvShape) =
 
 let private law id = All.tryFind id |> Option.get
 
-/// Prints the table and the verdicts, and gives the exit code.
-let print (workload: Workload.Workload) (subjects: Subject list) (results: Layers.Result list) quiet =
+/// Prints the table, the counterexamples and the verdicts.
+let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes: Layers.Outcome list) quiet =
     if not quiet then
         Terminal.line $"{workload.Title} ({workload.Source})"
         let table = Table(Border = (if Terminal.unicode then TableBorder.Simple else TableBorder.Ascii))
 
-        for title in [ "layer"; "shape" ] @ [ for s in subjects -> s.Name.Replace('-', '\n') ] do
+        for title in
+            [ "layer"; "shape" ]
+            @ [ for o in outcomes -> o.Subject.Name.Replace('-', '\n') ] do
             let column = TableColumn(Markup.Escape title)
             column.Padding <- Padding(0, 0, 1, 0)
             table.AddColumn column |> ignore<Table>
@@ -81,64 +77,44 @@ let print (workload: Workload.Workload) (subjects: Subject list) (results: Layer
                     $"{id} is broken by {r.Subject.Name} at {witness.Wrong.Length} sampled elements of {r.Layer.Name}: {r.Layer.Shape}"
             | _ -> ()
 
-    let verdicts =
-        [
-            for subject in subjects do
-                let own = results |> List.filter (fun r -> r.Subject.Name = subject.Name)
-                let verdicts = own |> List.collect (fun r -> [ r.Checksum; r.Sampled ])
+    for outcome in outcomes do
+        let say =
+            match outcome.Verdict with
+            | Conclusion.Violates -> "[red]violates[/]"
+            | Conclusion.Unsettled reasons -> "[yellow]undecided[/]: " + Markup.Escape(String.Join("; ", reasons))
+            | Conclusion.Silent -> "[grey]silent[/]: it supports no layer"
+            | Conclusion.Conforms -> "[green]conforms[/]"
 
-                let held =
-                    own
-                    |> List.filter (fun r ->
-                        match r.Checksum, r.Sampled with
-                        // Without an exact tier the sampled elements decide.
-                        | (Holds _ | NotApplicable _), Holds _ -> true
-                        | _ -> false)
+        let figures =
+            FormattableString.Invariant
+                $"{outcome.Held} of {outcome.Layers} layers hold, worst error/bound {outcome.Ratio:F4}, {outcome.Seconds:F1} s"
 
-                let undecided =
-                    own
-                    |> List.exists (fun r ->
-                        match r.Checksum, r.Sampled with
-                        | Undecided _, _
-                        | _, Undecided _
-                        | _, NotApplicable _ -> true
-                        | _ -> false)
+        Terminal.out.MarkupLine $"{Markup.Escape(outcome.Subject.Name.PadRight 16)} {say}; {figures}"
 
-                let ratio =
-                    own
-                    |> List.map (fun r ->
-                        match r.Sampled with
-                        | Holds e -> e.Ratio
-                        | _ -> 0.0)
-                    |> List.fold max 0.0
-
-                let verdict, say =
-                    if List.exists broken verdicts then
-                        Conclusion.Violates, "[red]violates[/]"
-                    elif undecided then
-                        Conclusion.Unsettled [], "[yellow]undecided[/]"
-                    elif held.IsEmpty then
-                        Conclusion.Silent, "[grey]silent[/]: it supports no layer"
-                    else
-                        Conclusion.Conforms, "[green]conforms[/]"
-
-                let seconds = own |> List.sumBy _.Seconds
-
-                let figures =
-                    FormattableString.Invariant $"{held.Length} of {own.Length} layers hold, worst error/bound {ratio:F4}, {seconds:F1} s"
-
-                Terminal.out.MarkupLine $"{Markup.Escape(subject.Name.PadRight 16)} {say}; {figures}"
-                verdict
-        ]
-
-    Conclusion.exitCode verdicts
+let private verdict outcome =
+    match outcome with
+    | Conclusion.Violates -> "violates"
+    | Conclusion.Unsettled _ -> "undecided"
+    | Conclusion.Silent -> "silent"
+    | Conclusion.Conforms -> "conforms"
 
 /// conformance.json of a workload.
-let json options (workload: Workload.Workload) (results: Layers.Result list) seconds (w: Utf8JsonWriter) =
+let json options (workload: Workload.Workload) (results: Layers.Result list) (outcomes: Layers.Outcome list) seconds (w: Utf8JsonWriter) =
     w.WriteStartObject()
     Json.heading options seconds w
     w.WriteString("workload", workload.Name)
     w.WriteString("source", workload.Source)
+    w.WriteStartArray "subjects"
+
+    for outcome in outcomes do
+        w.WriteStartObject()
+        w.WriteString("name", outcome.Subject.Name)
+        w.WriteString("verdict", verdict outcome.Verdict)
+        w.WriteNumber("held", outcome.Held)
+        w.WriteNumber("layers", outcome.Layers)
+        w.WriteEndObject()
+
+    w.WriteEndArray()
     w.WriteStartArray "layers"
 
     for r in results do

@@ -244,7 +244,7 @@ let rows (subject: Subject) (p: Probe.Probed) : (string * string * string) list 
         known rangeInWords p.ResultRange
         "same bits again", yes traits.Deterministic, known yes p.Repeatable
         "same bits at any address", yes traits.Deterministic, known yes p.AnyAddress
-        "same bits on any threads", (if can Threads then yes traits.Deterministic else "not offered"), known yes p.AnyThreads
+        "same bits on any threads", (if traits.Threaded then yes traits.Deterministic else "not offered"), known yes p.AnyThreads
         "NaN",
         arithmetic
         |> Option.bind Claims.keepsLocal

@@ -28,6 +28,8 @@ module Contract =
             Output: Zoned
             Workspace: int64 -> Zoned
             Threads: int
+            /// Set by who passes the number of threads on.
+            ThreadsTaken: bool ref
         }
 
     let private bytes (values: float32[]) = values.Length * sizeof<float32>
@@ -61,6 +63,7 @@ module Contract =
         separate.Floats.Fill p.OutputHolds
         let output = if p.InPlace then input else separate
         let mutable workspace: Zoned | null = null
+        let threadsTaken = ref false
 
         let supply (size: int64) =
             let made = zoned (Checked.int size)
@@ -81,6 +84,7 @@ module Contract =
                         Output = output
                         Workspace = supply
                         Threads = p.Threads
+                        ThreadsTaken = threadsTaken
                     }
 
             let zones =
@@ -100,6 +104,7 @@ module Contract =
                             + kernel.Differing k
                             + bias.Differing b
                         WorkspaceBytes = took
+                        ThreadsTaken = threadsTaken.Value
                     })
         finally
             match workspace with
@@ -127,6 +132,7 @@ module Contract =
 
             match prepared with
             | :? IThreadedConvolution as threaded when laid.Threads > 0 ->
+                laid.ThreadsTaken.Value <- true
                 threaded.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes, laid.Threads)
             | _ -> prepared.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes)
 
@@ -208,7 +214,9 @@ module Contract =
             match bad with
             | BadLength(operation, shape, tensor, length) -> operation, shape, tensor, length
             | NotSupported shape -> Operation.Forward, shape, "", 0
-            | BadShape _ -> invalidOp "An implementation is given shapes, no numbers."
+            | BadShape _
+            | BadTransposed _
+            | BadSame _ -> invalidOp "An implementation is given shapes, no numbers."
 
         let length name (right: int64) = if name = tensor then wrong else int right
         let zeros name right = Array.zeroCreate<float32>(length name right)
@@ -265,8 +273,8 @@ module Contract =
                 match box convolution with
                 | :? IInPlaceConvolution -> InPlace
                 | _ -> ()
-                if convolution.Traits.Threaded then
-                    Threads
+                // Whether what it prepares takes a number of threads shows when it is prepared.
+                Threads
             ]
 
     /// Holds an implementation of the contract. The output is filled with NaN and the workspace with bytes 0xFF (NaN) before each call, so
@@ -281,6 +289,7 @@ module Contract =
                     match box convolution with
                     | :? IInPlaceConvolution as inPlace -> inPlace.TakesInPlace
                     | _ -> fun _ -> false
+                WorkspaceLimit = convolution.WorkspaceLimit >> ValueOption.ofNullable
                 Capabilities = capabilities convolution
             }
 

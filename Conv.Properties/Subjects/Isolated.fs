@@ -485,6 +485,7 @@ let openSubject (limits: Limits) (spec: string) : Subject =
                                     Outside = r.ReadInt32()
                                     Operands = r.ReadInt32()
                                     WorkspaceBytes = r.ReadInt64()
+                                    ThreadsTaken = false
                                 }))
                 |> _.Value
         Prepare =

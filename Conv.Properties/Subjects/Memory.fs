@@ -113,6 +113,8 @@ type Traces =
         Operands: int
         /// Bytes of workspace that the subject asked for.
         WorkspaceBytes: int64
+        /// Whether the number of threads that the placement says reached the subject.
+        ThreadsTaken: bool
     }
 
 module Placement =

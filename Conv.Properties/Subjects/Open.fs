@@ -11,30 +11,30 @@ let private after (prefix: string) (name: string) =
         None
 
 /// What a name is of.
-type Kind =
+type internal Kind =
     | Native of path: string
     | Exec of command: string
-    | OnnxRuntime of OnnxRuntime.Variant * path: string option
+    | OnnxRuntime of OnnxModel.Variant * path: string option
 
 /// What may be written, and what it means.
 let forms =
     [
         "native:PATH", "a shared library with the ABI of docs/adopt/conv_subject.h"
         "exec:COMMAND", "a program that speaks the protocol of docs/adopt/README.md"
-        "onnxruntime[:PATH]", "ONNX Runtime, weights as inputs; docs/adopt/get-onnxruntime.sh fetches it"
+        "onnxruntime[:PATH]", "ONNX Runtime, weights as inputs; without a path, that of the package Microsoft.ML.OnnxRuntime"
         "onnxruntime-constant[:PATH]", "the same with constant weights, which it lays out once"
         "onnxruntime-same[:PATH]", "the same with auto_pad=SAME_UPPER"
     ]
 
 let private variants =
     [
-        "onnxruntime", OnnxRuntime.Variable
-        "onnxruntime-constant", OnnxRuntime.Constant
-        "onnxruntime-same", OnnxRuntime.Same
+        "onnxruntime", OnnxModel.Variable
+        "onnxruntime-constant", OnnxModel.Constant
+        "onnxruntime-same", OnnxModel.Same
     ]
 
 /// None where the name is no foreign subject's.
-let kindOf (name: string) =
+let internal kindOf (name: string) =
     let onnx (prefix: string, variant) =
         if String.Equals(name, prefix, StringComparison.OrdinalIgnoreCase) then
             Some(OnnxRuntime(variant, None))

@@ -7,11 +7,23 @@ open Conv
 /// The catalogue of Conv.Core, one subject for each implementation.
 let implementations = Catalogue.All.Select(Contract.ofConvolution) |> List.ofSeq
 
-/// A shape from its sixteen numbers, in the order of its fields.
-let private describe (numbers: int list) =
-    match numbers with
-    | [ n; c; h; w; o; kh; kw; sh; sw; pt; pl; pb; pr; dh; dw; g ] -> ConvShape(n, c, h, w, o, kh, kw, sh, sw, pt, pl, pb, pr, dh, dw, g)
-    | _ -> invalidArg (nameof numbers) "A shape has sixteen numbers."
+/// Describes what is none: the shapes and pads of a bad call.
+let private describe bad =
+    match bad with
+    | BadShape [ n; c; h; w; o; kh; kw; sh; sw; pt; pl; pb; pr; dh; dw; g ] ->
+        ConvShape(n, c, h, w, o, kh, kw, sh, sw, pt, pl, pb, pr, dh, dw, g) |> ignore
+    | BadTransposed [ n; c; h; w; o; kh; kw; sh; sw; pt; pl; pb; pr; dh; dw; oph; opw; g ] ->
+        TransposedShape(n, c, h, w, o, kh, kw, sh, sw, pt, pl, pb, pr, dh, dw, oph, opw, g)
+        |> ignore
+    | BadSame [ size; taps; stride; dilation ] -> ConvShape.SamePads(size, taps, stride, dilation, SamePadding.Upper) |> ignore
+    | _ -> raise (NotSupportedException "Formulas are given numbers, no tensors.")
+
+/// What is said of rows, where the same is said of columns.
+let private onBothAxes rows columns =
+    if rows <> columns then
+        invalidOp $"The same numbers give {rows} for rows and {columns} for columns."
+
+    rows
 
 /// ConvShape's own formulas.
 let convShape =
@@ -32,36 +44,41 @@ let convShape =
                 |> fun (b, a) -> struct (b, a)
         TransposedSize =
             fun size taps stride dilation before after more ->
-                let shape =
-                    TransposedShape(
-                        1,
-                        1,
-                        size,
-                        1,
-                        1,
-                        taps,
-                        1,
-                        strideHeight = stride,
-                        padTop = before,
-                        padBottom = after,
-                        dilationHeight = dilation,
-                        outputPaddingHeight = more
-                    )
-
-                shape.OutHeight
+                TransposedShape(
+                    1,
+                    1,
+                    size,
+                    size,
+                    1,
+                    taps,
+                    taps,
+                    stride,
+                    stride,
+                    before,
+                    before,
+                    after,
+                    after,
+                    dilation,
+                    dilation,
+                    more,
+                    more
+                )
+                |> fun t -> onBothAxes t.OutHeight t.OutWidth
+        OutputPadding =
+            fun size taps stride dilation before after ->
+                ConvShape(1, 1, size, size, 1, taps, taps, stride, stride, before, before, after, after, dilation, dilation)
+                |> TransposedShape
+                |> fun t -> onBothAxes t.OutputPaddingHeight t.OutputPaddingWidth
         Refuse =
             fun bad ->
-                match bad with
-                | BadShape numbers ->
-                    let thrown =
-                        try
-                            describe numbers |> ignore<ConvShape>
-                            None
-                        with error ->
-                            Some error
+                let thrown =
+                    try
+                        describe bad
+                        None
+                    with error ->
+                        Some error
 
-                    { Thrown = thrown; Written = 0 }
-                | _ -> raise (NotSupportedException "Formulas are given numbers, no tensors.")
+                { Thrown = thrown; Written = 0 }
     }
 
 /// The matrix product that several implementations share.

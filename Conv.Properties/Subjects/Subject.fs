@@ -19,7 +19,7 @@ type Capability =
     | Placed
     /// A workspace whose size is advertised, and that the caller supplies.
     | Workspace
-    /// The number of threads is the caller's to choose.
+    /// The number of threads may be the caller's to choose.
     | Threads
     /// One prepared convolution may be run by several callers at once.
     | Concurrent
@@ -44,6 +44,8 @@ type Profile =
         Traits: Traits
         /// The shapes on which the output may be written over the input.
         TakesInPlace: ConvShape -> bool
+        /// The most bytes of workspace that are promised to be asked for, where any are.
+        WorkspaceLimit: ConvShape -> int64 voption
         Capabilities: Set<Capability>
         /// Whether a call may be declined whose shape it supports: what it takes shows only then.
         Declines: bool
@@ -58,6 +60,7 @@ type Profile =
             ArithmeticOf = fun _ -> AnyOrder()
             Traits = Traits.Default
             TakesInPlace = fun _ -> false
+            WorkspaceLimit = fun _ -> ValueNone
             Capabilities = Set.empty
             Declines = false
             Nearest = id
@@ -74,6 +77,10 @@ type Profile =
 type BadCall =
     /// Sixteen numbers that make no convolution, in the order of ConvShape's fields.
     | BadShape of numbers: int list
+    /// Eighteen numbers that make no transposed convolution, in the order of TransposedShape's parameters.
+    | BadTransposed of numbers: int list
+    /// Size, taps, stride and dilation for which there is no SAME padding.
+    | BadSame of numbers: int list
     /// A tensor of a call that has the wrong number of elements: "input", "kernel", "bias", "output", "workspace" of the forward pass; of the
     /// others "first", "second", "bias" and "result".
     | BadLength of Operation * ConvShape * tensor: string * length: int
@@ -119,6 +126,8 @@ type Subject =
         SamePads: int -> int -> int -> int -> bool -> struct (int * int)
         /// Input size, taps, stride, dilation, pads, output padding → the output size of a transposed convolution.
         TransposedSize: int -> int -> int -> int -> int -> int -> int -> int
+        /// Output size of a transposed convolution, taps, stride, dilation, pads → the output padding that makes it.
+        OutputPadding: int -> int -> int -> int -> int -> int -> int
         /// rows, columns, depth, A and its leading dimension, B and its, bias by row, C and its, which is changed.
         Product: int -> int -> int -> float32[] -> int -> float32[] -> int -> float32[] -> float32[] -> int -> unit
         /// The processes that it runs in, where they are not this one.
@@ -144,6 +153,7 @@ module Subject =
             MultiplyAdds = fun _ -> lacks "cost formula"
             SamePads = fun _ _ _ _ _ -> lacks "SAME padding"
             TransposedSize = fun _ _ _ _ _ _ _ -> lacks "transposed size"
+            OutputPadding = fun _ _ _ _ _ _ -> lacks "output padding"
             Product = fun _ _ _ _ _ _ _ _ _ _ -> lacks "matrix product"
             Foreign = None
         }

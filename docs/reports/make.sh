@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Holds the peers to the laws, one after the other, and writes a report for each: docs/reports/NAME/conformance.md and conformance.json, and
-# docs/reports/versions.tsv. The peers are built or fetched first (docs/adopt/peers/build.sh, docs/adopt/get-onnxruntime.sh).
+# docs/reports/versions.tsv. The peers are built or fetched first (docs/adopt/peers/build.sh); ONNX
+# Runtime is restored with the project.
 #
 #     docs/reports/make.sh [NAME…]
 #
@@ -13,10 +14,8 @@ trap 'rm -f "$list"' EXIT
 
 # Names relative to the repository, so that a report says the same wherever it was made.
 docs/adopt/peers/build.sh | sed "s|$PWD/||g" >"$list" || echo 'make.sh: not every peer could be built' >&2
-onnxruntime=$(docs/adopt/get-onnxruntime.sh)
-for variant in '' -constant -same; do
-  printf 'onnxruntime%s\tonnxruntime%s:%s\tonnxruntime-node %s\n' "$variant" "$variant" "$onnxruntime" "$(cat artifacts/onnxruntime/version)" >>"$list"
-done
+onnxruntime=$(sed -n 's/.*Include="\(Microsoft.ML.OnnxRuntime\)" Version="\(.*\)".*/\1 \2/p' Directory.Packages.props)
+for variant in '' -constant -same; do printf 'onnxruntime%s\tonnxruntime%s\t%s\n' "$variant" "$variant" "$onnxruntime" >>"$list"; done
 
 [ -n "${NO_BUILD:-}" ] || dotnet build -c Release Conv.Properties >&2
 [ $# -gt 0 ] || cut -f 1,3 "$list" | sort >docs/reports/versions.tsv

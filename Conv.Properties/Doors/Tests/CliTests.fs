@@ -83,7 +83,7 @@ let ``there must be a run to go on with`` () = Assert.Equal(2, fst (verify [ "lo
 let ``a foreign subject that cannot be opened exits with 3`` ([<ParamArray>] arguments: string[]) = Assert.Equal(3, Cli.run arguments)
 
 [<Fact>]
-let ``--fail-fast stops at the first failure, and reports it`` () =
+let ``--fail-fast stops at the first broken MUST, and reports it`` () =
     // The flipped kernel breaks a dozen of these laws.
     let arguments =
         [ "museum:m193-flipped-kernel"; "--laws"; "M*,I*,F*,S*"; "--cases"; "20"; "--threads"; "1" ]
@@ -102,6 +102,38 @@ let ``--fail-fast stops at the first failure, and reports it`` () =
     Assert.True(failures (judged all) > 4)
     Assert.InRange(failures (judged one), 1, 2)
     Assert.True(List.sumBy fst (judged one) * 4 < List.sumBy fst (judged all))
+
+[<Fact>]
+let ``--fail-fast goes on after a broken SHOULD`` () =
+    let loop = Ours.implementations |> List.find (fun s -> s.Name = "loop")
+    let flushed = ref false
+
+    let flush (values: float32[]) =
+        values
+        |> Array.map (fun v ->
+            if Single.IsSubnormal v then
+                flushed.Value <- true
+                0f
+            else
+                v)
+
+    // Flushes subnormals; its outputs are wrong from then on.
+    let subject =
+        { loop with
+            Name = "flushes"
+            Forward =
+                fun s x k b ->
+                    loop.Forward s x k b
+                    |> flush
+                    |> Array.map (fun y -> if flushed.Value then y + 77f else y)
+        }
+
+    let options = { Run.defaults with Threads = 1; Cases = 60; FailFast = true }
+    let laws = [ "SUBNORMAL"; "MODEL-EXACT" ] |> List.map (All.tryFind >> Option.get)
+    let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+    let broken = results |> List.filter _.Failure.IsSome |> List.map _.Law.Id |> set
+    Assert.Equal<Set<string>>(set [ "SUBNORMAL"; "MODEL-EXACT" ], broken)
+    Assert.Equal(Conclusion.Violates, Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results))
 
 /// Runs `museum` on a few pieces and laws; the exit code, the table by line, and the page.
 let private museum (arguments: string list) =

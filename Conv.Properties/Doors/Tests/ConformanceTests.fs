@@ -31,10 +31,10 @@ let ``the laws of the facade are those of a forward pass`` () =
     Assert.Contains("GUARD-ZONES", Conformance.Laws)
     let loop = Catalogue.All |> Seq.find (fun c -> c.Name = "loop")
     Assert.Contains("ADJOINT-INPUT", Conformance.LawsOf loop)
-    // Everything that an implementation can be asked, but for the kit's formulas, thread counts and the matrix product.
+    // Everything that an implementation can be asked, but for the kit's formulas and the matrix product.
     let missing = All.laws |> List.map _.Id |> List.except (Conformance.LawsOf loop)
 
-    Assert.Equal<string list>([ "COST"; "BLOCKS"; "SHAPE-COUNT"; "SAME"; "TRANSPOSED-SHAPE"; "THREAD-COUNT"; "LEADING-DIMENSION" ], missing)
+    Assert.Equal<string list>([ "COST"; "BLOCKS"; "SHAPE-COUNT"; "SAME"; "TRANSPOSED-SHAPE"; "LEADING-DIMENSION" ], missing)
 
     Assert.Throws<ArgumentException>(fun () -> Conformance.Check("ADJOINT-INPUT", honest) |> ignore<ConformanceResult>)
     |> ignore<ArgumentException>

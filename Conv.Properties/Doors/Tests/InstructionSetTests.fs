@@ -58,8 +58,6 @@ let ``each set runs on vectors of its own width, and exact results are the same 
         let bits = if name = "scalar" then 0 else int name
         Assert.Equal(bits, instructions.VectorBits)
         Assert.Equal(bits, instructions.WidestBits)
-        // What this process can do, a child with fewer switches can.
-        Assert.True(bits <= max 128 InstructionSet.here.WidestBits)
 
     // The wider ones are there if this process has them.
     for bits in [ 256; 512 ] do

@@ -91,4 +91,54 @@ let ``a subject that takes no layer is silent, and alone settles nothing`` () =
         }
 
     Assert.Equal(4, fst (verify [ nothing ]))
+    let _, report = verify [ nothing; subject "im2col" ]
+
+    Assert.Equal<string list>(
+        [ "silent"; "conforms" ],
+        [
+            for s in report.GetProperty("subjects").EnumerateArray() -> string (s.GetProperty("verdict").GetString())
+        ]
+    )
+
     Assert.Equal(0, fst (verify [ nothing; subject "im2col" ]))
+
+[<Fact>]
+let ``the verdict follows from the layers alone`` () =
+    let loop = subject "loop"
+
+    let result name checksum sampled : Layers.Result =
+        {
+            Layer = { workload.Layers.Head with Name = name }
+            Subject = loop
+            Checksum = checksum
+            Sampled = sampled
+            Case = None
+            Seconds = 1.0
+        }
+
+    let holds = Holds { Elements = 1L; Ratio = 0.5; AgainstOracle = false; Outputs = 0UL }
+    let broken = Faulted(Breach "it is wrong", Call.none workload.Layers.Head.Shape)
+    let conclude results = (Layers.conclude [ loop ] results).Head
+
+    let outcome =
+        conclude
+            [
+                result "a" holds holds
+                result "b" (NotApplicable "no exact tier") holds
+                result "c" (Unsupported "") (Unsupported "")
+            ]
+
+    Assert.Equal(Conclusion.Conforms, outcome.Verdict)
+    Assert.Equal((2, 3, 0.5), (outcome.Held, outcome.Layers, outcome.Ratio))
+
+    Assert.Equal(
+        Conclusion.Unsettled [ "b: its grid was left" ],
+        (conclude [ result "a" holds holds; result "b" (Undecided "its grid was left") holds ]).Verdict
+    )
+
+    Assert.Equal(
+        Conclusion.Violates,
+        (conclude [ result "a" holds holds; result "b" (Undecided "") holds; result "c" holds broken ]).Verdict
+    )
+
+    Assert.Equal(Conclusion.Silent, (conclude [ result "a" (Unsupported "") (Unsupported "") ]).Verdict)
