@@ -5,10 +5,15 @@ public abstract record Arithmetic;
 
 /// <summary>
 /// Each output is a data-independent tree of rounded +, × and fused multiply-add over its n products and the bias,
-/// in any order, partial sums in float32 or wider: loops, im2col, GEMM.
+/// in any order, partial sums in float32 or in a format of at least 49 bits (double): loops, im2col, GEMM.
 /// </summary>
 /// <remarks>|ŷ − y| ≤ γ_{n+1}·(Σ|x||k| + |b|) + (n+1)·2⁻¹⁴⁹: docs/bounds.md, lemma 2.</remarks>
-public sealed record AnyOrder : Arithmetic;
+public sealed record AnyOrder : Arithmetic
+{
+    /// <summary>A promise for this shape's forward pass: no product, and no bias, passes more than so many additions; null where nothing is
+    /// promised. With it γ_{d+1} takes the place of γ_{n+1}: blocks of b terms that are added up have d = b + ⌈n/b⌉.</summary>
+    public long? Depth { get; init; }
+}
 
 /// <summary>
 /// A bilinear algorithm F(m, r) nested in two dimensions: <c>Y = Aᵀ·[Σ_c (G·g_c·Gᵀ) ⊙ (Bᵀ·d_c·B)]·A</c> on tiles of
@@ -27,6 +32,26 @@ public sealed record Bilinear(RationalMatrix OutputTransform, RationalMatrix Inp
     /// error stays in the sum; where all are floats it makes no difference. Source: docs/bounds.md, lemma 5, (T6).
     /// </summary>
     public bool RoundsKernelProducts { get; init; }
+
+    /// <summary>
+    /// A promise: the zero entries of Aᵀ and Bᵀ are skipped, nothing is multiplied by them. Then a NaN reaches only the outputs that some
+    /// non-zero entries connect it to; without it, all outputs of every tile whose window has it. Source: docs/bounds.md, lemma 17 (c).
+    /// </summary>
+    public bool SkipsZeroEntries { get; init; }
+}
+
+/// <summary>
+/// However it is computed, each element of each result errs by at most F times what a plain sum of its n terms may:
+/// <c>|ŷ − y| ≤ F·(γ_{n+1}·(S + |b|) + (n+1)·2⁻¹⁴⁹)</c>, S = Σ|x||k| over the element's own terms.
+/// </summary>
+/// <param name="Factor">F, positive. 64 covers sums that lose six bits; compensated ones keep F below 1.</param>
+/// <remarks>A promise of the author's, for what no other arithmetic here describes: Strassen's product, three TF32 products for one, an
+/// algorithm chosen at run time. It is held, not believed; what follows from it is in docs/bounds.md, lemma 19.</remarks>
+public sealed record Within(double Factor) : Arithmetic
+{
+    /// <summary>S is n·max|x|·max|k| of the whole call in place of the element's own sum: FFT and Winograd err by the size of what is around an
+    /// output, too.</summary>
+    public bool Global { get; init; }
 }
 
 /// <summary>

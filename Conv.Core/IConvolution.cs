@@ -12,6 +12,10 @@ public interface IConvolution
     /// <summary>How a supported shape is summed, from which the error bound follows.</summary>
     Arithmetic ArithmeticOf(ConvShape shape);
 
+    /// <summary>How gradients and transposed convolutions of a shape are summed, where the implementation has them: <see cref="AnyOrder"/> or
+    /// <see cref="Within"/>. Null: as the forward pass, if that is one of these; else nothing is declared of them.</summary>
+    Arithmetic? AdjointArithmeticOf(ConvShape shape) => null;
+
     /// <summary>What else is promised, and where a generator of cases should look.</summary>
     Traits Traits => Traits.Default;
 

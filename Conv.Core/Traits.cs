@@ -6,7 +6,7 @@ public sealed record Traits
     /// <summary>Nothing promised: gradual underflow, no hints.</summary>
     public static Traits Default { get; } = new();
 
-    /// <summary>A promise: the same call gives the same bits, whatever the address, the schedule or the number of threads.</summary>
+    /// <summary>A promise: the same call on the same addresses gives the same bits, whatever the schedule or the number of threads.</summary>
     public bool Deterministic { get; init; }
 
     /// <summary>Products and sums may be fused. Bounds hold either way.</summary>

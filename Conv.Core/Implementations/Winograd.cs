@@ -42,7 +42,7 @@ public sealed class Winograd : IVectorised
         Name = name;
         Rational[] points = [Rational.Zero, .. pairs.SelectMany(pair => new[] { pair, Rational.Zero - pair })];
         bool integers = pairs.All(pair => pair.Denominator == 1);
-        _arithmetic = WinogradTransform.FromPoints(outputs, taps, points) with { RoundsKernelProducts = integers };
+        _arithmetic = WinogradTransform.FromPoints(outputs, taps, points) with { RoundsKernelProducts = integers, SkipsZeroEntries = true };
         if (integers)
         {
             _plainTransform = new SparseTransform<float>(_arithmetic.KernelTransform);

@@ -109,6 +109,12 @@ let private cell law subject (results: Run.Result list) =
             Refused
         elif held = 0 && undecided = 0 then
             Inapplicable(mostFrequentReason results |> Option.defaultValue "no case applies")
+        // Few cases are on a grid that a claimed bound leaves: the law decides on others.
+        elif
+            undecided = 0
+            && results |> List.exists (fun r -> r.Discards.ContainsKey Bound.noGrid)
+        then
+            Inapplicable Bound.noGrid
         elif undecided > 0 then
             Open(mostFrequentReason results |> Option.defaultValue "undecided")
         else

@@ -431,11 +431,14 @@ let private laidAlike (subject: Subject) (s: ConvShape) (placements: Placement l
     let results =
         [
             for placement in placements ->
-                let struct (y, _) = subject.Place placement Operation.Forward s x k b
-                y
+                let struct (y, traces) = subject.Place placement Operation.Forward s x k b
+                y, placement.Threads = 0 || traces.ThreadsTaken
         ]
 
-    Some(results.Tail |> List.forall (sameBits results.Head))
+    if results |> List.forall snd then
+        Some(results.Tail |> List.forall (fst >> sameBits (fst results.Head)))
+    else
+        None
 
 /// Where NaN comes out, from inputs along the diagonal of the first channel.
 let private spread (subject: Subject) (s: ConvShape) =
@@ -656,7 +659,7 @@ let ofSubject (subject: Subject) : Probed =
                         None)
             AnyThreads =
                 attempt (fun () ->
-                    if can Placed && can Threads && subject.Profile.Traits.Threaded then
+                    if can Placed && can Threads then
                         // Enough work for several threads.
                         shape [ padded 16 12 16; ConvShape(1, 64, 12, 12, 16, 1, 1) ]
                         |> Option.bind (fun s ->

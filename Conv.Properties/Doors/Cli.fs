@@ -114,7 +114,7 @@ let private serve () =
     command.SetAction(fun (parsed: ParseResult) ->
         Isolated.outliveNot (parsed.GetRequiredValue parent)
         let name = parsed.GetRequiredValue subject
-        Isolated.serve (parsed.GetRequiredValue socket) (fun () -> Open.here name))
+        Isolated.serve (parsed.GetRequiredValue socket) name (fun () -> Open.here name))
 
     command
 

@@ -48,6 +48,13 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
             steps, Some $"{10 * tenths} %%: {cases} cases, {found}"
         | None -> steps, None
 
+    if not quiet && subjects |> List.exists _.Foreign.IsSome then
+        let defaults =
+            [ for name, value in Limits.environment -> $"{name}={value}" ]
+            |> String.concat " "
+
+        Terminal.line $"foreign processes get {defaults}, where nothing else is set; --env NAME=VALUE sets it"
+
     let unfinished = Checkpoint.pathIn folder
     let heading = Checkpoint.heading options chosen subjects
 

@@ -162,6 +162,9 @@ module Approx =
         let plane = max 1 (a.Value.D2 * a.Value.D3)
         let factor at = scale.Value.Data[at / plane % max 1 a.Value.D1]
 
+        if not scale.Error.IsZero then
+            invalidOp "Channels are scaled by exact numbers."
+
         if a.IsBlank then
             a
         else

@@ -62,22 +62,57 @@ type BilinearProgram private (algorithm: Bilinear) =
         && b.GetLength 1 = alpha
         && alpha = m + r - 1
 
-    /// Σ_t Aᵀ[i,t]·G[t,u]·Bᵀ[t,j] = [j = i + u], over ℚ.
-    let computesCorrelation =
-        wellFormed
-        && Seq.forall
-            id
-            (seq {
-                for i in 0 .. m - 1 do
-                    for u in 0 .. r - 1 do
-                        for j in 0 .. alpha - 1 do
-                            let mutable sum = Rational.Zero
+    /// Σ_t Aᵀ[i,t]·G[t,u]·Bᵀ[t,j] − [j = i + u] over ℚ, for every i, u, j: zeros where the matrices compute a correlation.
+    let residuals (a: Rational[,]) (b: Rational[,]) (g: Rational[,]) =
+        seq {
+            for i in 0 .. m - 1 do
+                for u in 0 .. r - 1 do
+                    for j in 0 .. alpha - 1 do
+                        let mutable sum = if j = i + u then Rational.Zero - Rational.One else Rational.Zero
 
-                            for t in 0 .. alpha - 1 do
-                                sum <- sum + a[i, t] * g[t, u] * b[t, j]
+                        for t in 0 .. alpha - 1 do
+                            sum <- sum + a[i, t] * g[t, u] * b[t, j]
 
-                            yield sum = (if j = i + u then Rational.One else Rational.Zero)
-            })
+                        sum
+        }
+
+    let computesCorrelation = wellFormed && residuals a b g |> Seq.forall _.IsZero
+
+    /// The one entry, and what it ought to be, with which the matrices would compute a correlation; none where more than one is wrong.
+    let wrongEntry () =
+        let before = residuals a b g |> Array.ofSeq
+
+        // Every residual is linear in a single entry.
+        let repaired (matrix: Rational[,]) row column =
+            let own = matrix[row, column]
+            matrix[row, column] <- own + Rational.One
+
+            let slopes =
+                residuals a b g
+                |> Seq.map2 (fun before after -> after - before) before
+                |> Array.ofSeq
+
+            matrix[row, column] <- own
+
+            match slopes |> Array.tryFindIndex (fun slope -> not slope.IsZero) with
+            | None -> None
+            | Some at ->
+                let change = before[at] / slopes[at]
+
+                if Array.forall2 (fun before slope -> before = slope * change) before slopes then
+                    Some(own, own - change)
+                else
+                    None
+
+        seq {
+            for name, matrix in [ "A", a; "B", b; "G", g ] do
+                for row in 0 .. matrix.GetLength 0 - 1 do
+                    for column in 0 .. matrix.GetLength 1 - 1 do
+                        match repaired matrix row column with
+                        | Some(own, right) -> $"{name}[{row},{column}] is {own}, with {right} they would"
+                        | None -> ()
+        }
+        |> Seq.tryHead
 
     let coefficientRoundings (matrix: Rational[,]) = if matrix |> Seq.cast<Rational> |> Seq.forall fitsSingle then 1 else 2
 
@@ -141,6 +176,14 @@ type BilinearProgram private (algorithm: Bilinear) =
     let entriesInRange =
         Seq.concat [ Seq.cast<float> absA; Seq.cast<float> absB; Seq.cast<float> absG ]
         |> Seq.forall (fun entry -> entry = 0.0 || entry >= Math.ScaleB(1.0, -20))
+
+    /// Whether every intermediate value on these operands is a multiple of a power of two.
+    let liesOn lowest (x: float[]) (k: float[]) =
+        let along grid finest = if grid = Int32.MaxValue then 0 else grid + 2 * finest
+        let kernel, input = along (Values.grid k) finestG, along (Values.grid x) finestB
+        min kernel (min input (kernel + input + 2 * finestA)) >= lowest
+
+    let nonZeros (matrix: float[,]) = rows matrix |> Array.map (Array.filter ((<>) 0.0) >> Array.length) |> Array.max
 
     /// The rows of a matrix on absolute values as (column, entry) pairs of what is not zero.
     let sparse (matrix: float[,]) =
@@ -311,37 +354,72 @@ type BilinearProgram private (algorithm: Bilinear) =
     /// Whether the matrices compute the correlation, over ℚ. Nothing else here means anything where they do not.
     member _.ComputesCorrelation = computesCorrelation
 
+    /// What is wrong with matrices that do not: their sizes, the one entry, or that there are more.
+    member _.Mistake =
+        let size (matrix: Rational[,]) = $"{matrix.GetLength 0}×{matrix.GetLength 1}"
+
+        if computesCorrelation then
+            None
+        elif not wellFormed then
+            Some $"A is {size a}, B {size b} and G {size g}: F(m, r) has A of m×(m+r−1), B of (m+r−1)×(m+r−1) and G of (m+r−1)×r"
+        else
+            wrongEntry () |> Option.defaultValue "more than one entry is wrong" |> Some
+
     /// K of lemma 4 for a sum over the given channels, without bias: 2q_A + 2q_G + 2q_B + C.
     member _.Roundings(channels: int) = transformRoundings + channels
 
     /// |Aᵀ|[Σ_c (|G||g_c||Gᵀ|) ⊙ (|Bᵀ||d_c||B|)]|A| for each output, the largest over tile phases.
     member _.Absolute(s: ConvShape, x: float[], k: float[]) = run s x k (Array.create (m * m) 1.0) ignore
 
-    /// The conditions of lemma 4 on these operands: no product can underflow, since every intermediate value lies on a grid that float32
-    /// holds near zero, and none can overflow, by the worst row sums.
-    member _.IsInRange(s: ConvShape, x: float[], k: float[]) =
-        let along grid finest = if grid = Int32.MaxValue then 0 else grid + 2 * finest
-        let kernel, input = along (Values.grid k) finestG, along (Values.grid x) finestB
+    /// The conditions of lemma 4 on these operands but for underflow: no intermediate value can overflow, by the worst row sums, each
+    /// with the roundings that γ_K stands for.
+    member _.IsInRange(s: ConvShape, x: float[], k: float[], gamma: float) =
         let most data growth = Values.magnitude data * growth * growth
-        let largest = float Single.MaxValue / (1.0 + Math.ScaleB(1.0, -10))
+        let largest = float Single.MaxValue / (1.0 + gamma) / (1.0 + Math.ScaleB(1.0, -20))
 
         entriesInRange
-        && min kernel (min input (kernel + input + 2 * finestA)) >= -149
         && most k growthG < largest
         && most x growthB < largest
         && most x growthB * most k growthG * growthA * growthA * float s.InChannelsPerGroup < largest
 
-    /// Whether every path from an input of a tile to an output lies in the output's window: then a NaN stays in its receptive field
-    /// (docs/bounds.md, lemma 17).
-    member _.KeepsLocal =
-        Seq.forall
-            id
-            (seq {
-                for i in 0 .. m - 1 do
-                    for t in 0 .. alpha - 1 do
-                        for j in 0 .. alpha - 1 do
-                            yield a[i, t].IsZero || b[t, j].IsZero || j >= i && j < i + r
-            })
+    /// Υ of lemma 4, the same for all outputs: what roundings to multiples of 2⁻¹⁴⁹ add at most, by the worst row sums. 0 where every
+    /// intermediate value lies on a grid that float32 holds near zero.
+    member _.Underflow(s: ConvShape, x: float[], k: float[]) =
+        if liesOn -149 x k then
+            0.0
+        else
+            let ulp = Math.ScaleB(1.0, -149)
+            // A pass adds one for each entry of a row, and multiplies by a row's sum what was lost before.
+            let twice (entries: float[,]) growth = float (nonZeros entries) * ulp * (growth + 1.0)
+            let ofKernel, ofInput = twice absG growthG, twice absB growthB
+            let kernel, input = Values.magnitude k * growthG * growthG, Values.magnitude x * growthB * growthB
+            let products = input * ofKernel + kernel * ofInput + ofKernel * ofInput + ulp
+
+            growthA * growthA * float (max 1 s.InChannelsPerGroup) * products
+            + twice absA growthA
+
+    /// Whether no intermediate value on these operands is subnormal: they are multiples of 2⁻¹²⁶.
+    member _.StaysNormal(x: float[], k: float[]) = liesOn -126 x k
+
+    /// From which rows of the padded input, before and behind output i, a NaN may reach it, wherever tiles begin: i + least to i + most. As
+    /// the entries that are not zero connect them, or, where zero entries may be multiplied, the whole tile (docs/bounds.md, lemma 17).
+    member _.Reach =
+        if algorithm.SkipsZeroEntries then
+            let distances =
+                [
+                    for i in 0 .. m - 1 do
+                        for t in 0 .. alpha - 1 do
+                            for j in 0 .. alpha - 1 do
+                                if not (a[i, t].IsZero || b[t, j].IsZero) then
+                                    j - i
+                ]
+
+            struct (List.min distances, List.max distances)
+        else
+            struct (1 - m, alpha - 1)
+
+    /// Whether a NaN stays in its receptive field.
+    member p.KeepsLocal = p.Reach = struct (0, r - 1)
 
     /// Whether the algorithm has an exact tier in float32 at all.
     member _.HasExactGrid = hasExactGrid
@@ -400,7 +478,8 @@ type BilinearProgram private (algorithm: Bilinear) =
                     amplification / step
                     * units gridK k
                     * units gridX x
-                    * float (liveChannels s x k)
+                    // Input and kernel in different channels are transformed all the same.
+                    * float (max 1 (liveChannels s x k))
 
                 worst + Values.magnitude bias * finest <= limit
                 || (let plane = max 1 (s.OutHeight * s.OutWidth)

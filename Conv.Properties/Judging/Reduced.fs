@@ -5,6 +5,11 @@ module Conv.Properties.Reduced
 open System
 open Conv
 
+/// b[o] spread over the output, 0 without a bias.
+let biasOf (s: ConvShape) (bias: float[]) =
+    let plane = max 1 (s.OutHeight * s.OutWidth)
+    fun at -> if bias.Length = 0 then 0.0 else bias[at / plane % s.OutChannels]
+
 /// What of a forward call a bound is made of, for each output: S, |b|, Σ|x| and Σ|k| over the taps that meet the image.
 [<NoEquality; NoComparison>]
 type private Sums = { Products: float[]; Inputs: float[]; Weights: float[]; Bias: int -> float }
@@ -12,17 +17,12 @@ type private Sums = { Products: float[]; Inputs: float[]; Weights: float[]; Bias
 let private sums (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
     let x, k = Array.map abs x, Array.map abs k
     let ones (data: float[]) = Array.create data.Length 1.0
-    let plane = max 1 (s.OutHeight * s.OutWidth)
 
     {
         Products = Oracle.correlate s x k
         Inputs = Oracle.correlate s x (ones k)
         Weights = Oracle.correlate s (ones x) k
-        Bias =
-            if bias.Length = 0 then
-                fun _ -> 0.0
-            else
-                fun at -> abs bias[at / plane % s.OutChannels]
+        Bias = biasOf s bias >> abs
     }
 
 /// Whether every number of the one format is one of the other.
@@ -31,23 +31,33 @@ let private covers (wide: FloatFormat) (narrow: FloatFormat) =
     && wide.Epsilon <= narrow.Epsilon
     && wide.MaxValue >= narrow.MaxValue
 
-/// u and ε of a rounding to a format of what already has another: none where nothing is rounded.
-let private rounding (format: FloatFormat) (from: FloatFormat) =
-    if covers format from then
-        0.0, 0.0
+/// u and ε of rounding to a format: as of one bit fewer where it truncates (lemma 14, remark 2).
+let private unitOf (format: FloatFormat) = Math.ScaleB(1.0, (if format.Truncates then 1 else 0) - format.Precision)
+let private epsilonOf (format: FloatFormat) = (if format.Truncates then 2.0 else 1.0) * format.Epsilon
+
+/// The same of what already has another format: none where nothing is rounded.
+let private rounding (format: FloatFormat) (from: FloatFormat) = if covers format from then 0.0, 0.0 else unitOf format, epsilonOf format
+
+/// 2^MinExponent: what a flushed number of the format may have been.
+let private normal (format: FloatFormat) = Math.ScaleB(1.0, format.MinExponent)
+
+/// What lemma 14 charges for underflow: half of ε of the operands, what all roundings to the accumulator lose, half of ε of the result. Where
+/// subnormals are flushed, the numbers that may be: each operand, each product, sum and bias, the result.
+let private underflow (r: Rounded) flushes terms m epsilonIn epsilonOut =
+    if flushes then
+        struct (normal r.Input, float (2L * terms + 1L) * (normal r.Accumulator + epsilonOf r.Accumulator), normal r.Output)
     else
-        Math.ScaleB(1.0, -format.Precision), format.Epsilon
+        struct (epsilonIn / 2.0, float m * epsilonOf r.Accumulator, epsilonOut / 2.0)
 
 /// Lemma 14: |ŷ − y| for each output; infinite where a format may overflow.
-let ofRounded (r: Rounded) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : float[] =
+let ofRounded (r: Rounded) flushes (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : float[] =
     let (++) p q = p + q + p * q
     let n = float s.TermsPerOutput
     let m = s.TermsPerOutput + (if bias.Length = 0 then 0L else 1L)
-    let unit = Math.ScaleB(1.0, -r.Accumulator.Precision)
+    let unit = unitOf r.Accumulator
     let uIn, epsilonIn = rounding r.Input FloatFormat.Binary32
     let uOut, epsilonOut = rounding r.Output r.Accumulator
-    let half = epsilonIn / 2.0
-    let least = float m * r.Accumulator.Epsilon
+    let struct (half, least, halfOut) = underflow r flushes s.TermsPerOutput m epsilonIn epsilonOut
     let greatest = min r.Accumulator.MaxValue r.Output.MaxValue
 
     if
@@ -72,15 +82,46 @@ let ofRounded (r: Rounded) (s: ConvShape) (x: float[]) (k: float[]) (bias: float
                 (uIn ++ uIn ++ g ++ uOut) * products
                 + (g ++ uOut) * bias
                 + (1.0 + uOut) * (1.0 + g) * (lost + least)
-                + epsilonOut / 2.0
+                + halfOut
             else
                 Double.PositiveInfinity)
 
-/// The widest integers, in bits, the finest grid and the greatest number that all three formats hold in a sum.
-let exactness (r: Rounded) =
-    let finest = max r.Accumulator.Epsilon r.Output.Epsilon
+/// Lemma 14 from its operands on: Σx̂·k̂ + b of the operands as the declared format rounds them, and how far the result may be from it.
+let onRoundedOperands (r: Rounded) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : struct (float[] * float[]) =
+    let round (data: float[]) = data |> Array.map (fun v -> float (r.Input.Round(float32 v)))
+    let x, k = round x, round k
+    let m = s.TermsPerOutput + (if bias.Length = 0 then 0L else 1L)
+    let uOut, epsilonOut = rounding r.Output r.Accumulator
+    let struct (_, least, halfOut) = underflow r false s.TermsPerOutput m 0.0 epsilonOut
+    let greatest = min r.Accumulator.MaxValue r.Output.MaxValue
+    let exact = Oracle.complete Operation.Forward s x k bias
+    let all = sums s x k bias
 
-    min r.Accumulator.Precision r.Output.Precision, Math.ILogB finest, min r.Accumulator.MaxValue r.Output.MaxValue
+    let allowed =
+        if float m * unitOf r.Accumulator >= 1.0 then
+            Array.create exact.Length Double.PositiveInfinity
+        else
+            let g = Roundoff.gammaOf (unitOf r.Accumulator) m
+
+            all.Products
+            |> Array.mapi (fun at products ->
+                let size = products + all.Bias at
+
+                if (1.0 + g) * (size + least) <= greatest then
+                    (1.0 + uOut) * (g * size + (1.0 + g) * least) + uOut * abs exact[at] + halfOut
+                else
+                    Double.PositiveInfinity)
+
+    struct (exact, allowed)
+
+/// The exponent of the finest grid on which a format holds what no flushing changes.
+let finest flushes (format: FloatFormat) = if flushes then format.MinExponent else Math.ILogB format.Epsilon
+
+/// The widest integers, in bits, the finest grid and the greatest number that accumulator and result hold in a sum.
+let exactness (r: Rounded) flushes =
+    min r.Accumulator.Precision r.Output.Precision,
+    max (finest flushes r.Accumulator) (finest flushes r.Output),
+    min r.Accumulator.MaxValue r.Output.MaxValue
 
 /// Whether a format holds every number.
 let holds (format: FloatFormat) (values: float[]) = values |> Array.forall (fun v -> float (format.Round(float32 v)) = v)
@@ -124,6 +165,36 @@ let ofQuantized (q: Quantized) magnitude (s: ConvShape) (x: float[]) (k: float[]
                 quantising + g * size + Roundoff.smallest
             else
                 Double.PositiveInfinity)
+
+/// Lemma 15 (a): w + b of the operands as they are quantised, and how far the result may be from it.
+let onQuantizedOperands (q: Quantized) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : struct (float[] * float[]) =
+    let quantise (data: float[]) =
+        match Values.magnitude data with
+        | 0.0 -> data
+        | magnitude ->
+            let e = exponent q magnitude
+
+            data
+            |> Array.map (fun v -> Math.ScaleB(Math.Round(Math.ScaleB(v, -e), MidpointRounding.ToEven), e))
+
+    let w = Oracle.correlate s (quantise x) (filters s k |> Array.collect quantise)
+    let biasAt = biasOf s bias
+    let g = Roundoff.gamma (if bias.Length = 0 then 1L else 2L)
+
+    let allowed =
+        w
+        |> Array.mapi (fun at w ->
+            let size = abs w + abs (biasAt at)
+
+            if
+                float s.TermsPerOutput * limit q * limit q < Math.ScaleB(1.0, 31)
+                && (1.0 + g) * size < float Single.MaxValue
+            then
+                g * size + Roundoff.smallest
+            else
+                Double.PositiveInfinity)
+
+    struct (w |> Array.mapi (fun at w -> w + biasAt at), allowed)
 
 /// Lemma 15: whether quantising changes neither operand.
 let isLossless (q: Quantized) (s: ConvShape) (x: float[]) (k: float[]) =

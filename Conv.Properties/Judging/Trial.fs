@@ -54,18 +54,22 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
     let finite (data: float[]) = Double.IsFinite(Values.magnitude data)
 
-    /// The subject's own error and what its operands' errors become: docs/bounds.md, lemma 6.
-    let carried operation (s: ConvShape) (x: float[]) (ex: Error) (k: float[]) (ek: Error) (eb: Error) (own: Error) =
-        if ex.IsZero && ek.IsZero && eb.IsZero then
-            own
-        else
-            let total = Array.init (int (Operation.length operation s)) own.At
+    /// The subject's own error and what its operands' errors become: docs/bounds.md, lemma 6; for a fused call
+    /// |s|·(the sums' + E_b) + E_s·(S + |b| + these) + E_t.
+    let carried operation (s: ConvShape) (x: float[]) (ex: Error) (k: float[]) (ek: Error) (b: float[]) (eb: Error) (own: Error) =
+        match ex, ek, eb with
+        | Zero, Zero, Zero -> own
+        | _ ->
+            let _, d1, d2, d3 = Operation.result operation s
+            let plane = max 1 (d2 * d3)
+            let length = int (Operation.length operation s)
+            let sums = Array.zeroCreate length
 
             let add (a: float[]) (b: float[]) =
                 let more = Oracle.apply operation s (Array.map abs a) (Array.map abs b)
 
-                for at in 0 .. total.Length - 1 do
-                    total[at] <- (total[at] + more[at]) * Roundoff.inflation
+                for at in 0 .. length - 1 do
+                    sums[at] <- (sums[at] + more[at]) * Roundoff.inflation
 
             match ex, ek with
             | Zero, Zero -> ()
@@ -76,15 +80,29 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 add x ek
                 add ex ek
 
-            match eb with
-            | Zero -> ()
-            | Each eb ->
-                let bias = Bound.biasOf s eb
+            let part (numbers: int -> float) which at = numbers (which * d1 + at / plane % max 1 d1)
+            let error = part eb.At
 
-                for at in 0 .. total.Length - 1 do
-                    total[at] <- (total[at] + bias at) * Roundoff.inflation
+            match operation with
+            | Operation.Fused _ ->
+                let number = part (fun at -> abs b[at])
+                let whole = Bound.absoluteSum Operation.Forward s x k (Array.sub b 0 s.OutChannels)
 
-            Each total
+                for at in 0 .. length - 1 do
+                    let inner = sums[at] + error 0 at
+
+                    sums[at] <-
+                        (number 1 at * inner + error 1 at * (whole[at] + inner) + error 2 at)
+                        * Roundoff.inflation
+            | _ ->
+                if not eb.IsZero then
+                    for at in 0 .. length - 1 do
+                        sums[at] <- (sums[at] + error 0 at) * Roundoff.inflation
+
+            Each(
+                sums
+                |> Array.mapi (fun at carried -> (carried + own.At at) * Roundoff.inflation)
+            )
 
     let misdeclared (s: ConvShape) =
         match subject.Profile.ArithmeticOf s with
@@ -157,26 +175,33 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
         Approx.exact (Values.blank (Operation.result operation s))
 
-    /// What a call errs by beside its operands' errors; on the exact tier nothing, or the case has left its grid.
-    let ownError operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) (value: float[]) =
+    /// The result as it is judged, and what the call errs by beside its operands' errors; on the exact tier nothing, or the case has left its
+    /// grid. There the results of a claimed bound are taken for the only numbers of the grid within its reach.
+    let judged operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) (value: float[]) : struct (float[] * Error) =
         let arithmetic = subject.Profile.Arithmetic(operation, s)
         let traits = subject.Profile.Traits
 
         // An operand that is not finite came out of a call whose bound was finite, or carries an infinite error, or is the law's own.
         if not (finite x && finite k && finite bias) then
-            Zero
+            struct (value, Zero)
         elif case.Tier = Bounded then
-            Bound.ofCall operation arithmetic traits s x k bias
-        elif Bound.isExact operation arithmetic traits s x k bias then
-            digest value
-            Zero
+            struct (value, Bound.ofCall operation arithmetic traits s x k bias)
         else
             match arithmetic with
+            | :? Within as within ->
+                match Bound.snapped within operation s x k bias value with
+                | ValueSome value ->
+                    digest value
+                    struct (value, Zero)
+                | ValueNone -> raise (Inapplicable Bound.noGrid)
+            | _ when Bound.isExact operation arithmetic traits s x k bias ->
+                digest value
+                struct (value, Zero)
             | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).HasExactGrid ->
                 raise (Inapplicable "its arithmetic has no exact tier: the bound decides")
-            | _ -> outside <- true
-
-            Zero
+            | _ ->
+                outside <- true
+                struct (value, Zero)
 
     /// An operation by `run` where the subject supports the shape, else by the oracle. `certify`: whether its error is evaluated.
     let compute certify operation run (s: ConvShape) (first: Approx) (second: Approx) (bias: Approx option) =
@@ -197,9 +222,9 @@ type Trial(subject: Subject, case: Case, planning: bool) =
             let k32, k, ek = toSingle second
             let b32, bias, eb = toSingle (bias |> Option.defaultWith noBias)
 
-            let value, own =
+            let struct (value, own) =
                 match (if supported then answer operation run s x32 k32 b32 else None) with
-                | Some value -> value, (if certify then ownError operation s x k bias value else Zero)
+                | Some value -> if certify then judged operation s x k bias value else struct (value, Zero)
                 | None ->
                     let value = Oracle.complete operation s x k bias
 
@@ -214,11 +239,11 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                             ByOracle = true
                         }
 
-                    value, Bound.ofOracle operation s x k bias
+                    struct (value, Bound.ofOracle operation s x k bias)
 
             {
                 Value = Values.ofArray (Operation.result operation s) value
-                Error = carried operation s x ex k ek eb own
+                Error = carried operation s x ex k ek bias eb own
             }
 
     let convolve certify = compute certify Operation.Forward subject.Forward
@@ -291,14 +316,14 @@ type Trial(subject: Subject, case: Case, planning: bool) =
     member _.Fused(rectifies, s: ConvShape, x, k, b, scale, shift) =
         operate (Operation.Fused rectifies) s x k (Some(Approx.concat 0 [ b; scale; shift ]))
 
-    /// Any operation, for laws that compare the same call twice: no bound is evaluated on reals.
+    /// Any operation, by its name.
     member _.Apply(operation, s: ConvShape, first, second, bias) =
         let run =
             match operation with
             | Operation.Forward -> subject.Forward
             | _ -> subject.Operate operation
 
-        compute (case.Tier = Exact) operation run s first second bias
+        compute true operation run s first second bias
 
     /// As Apply, laid in memory as told. Memory beside the result that was written to is a fault.
     member _.Placed(placement: Placement, operation, s: ConvShape, first, second, bias) =
@@ -315,7 +340,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
             output
 
-        compute (case.Tier = Exact) operation run s first second bias
+        compute true operation run s first second bias
 
     /// Whether every number of threads that a placed call said reached the subject.
     member _.ThreadsTaken = threadsTaken
@@ -327,8 +352,8 @@ type Trial(subject: Subject, case: Case, planning: bool) =
         let run s x k b = subject.Forward s (hold Role.Input x) (hold Role.Kernel k) (hold Role.Bias b)
         compute true Operation.Forward run s x k b
 
-    /// As ConvBits, by any other way to the subject's forward pass.
-    member _.ConvBy(run, s: ConvShape, x, k, b) = compute (case.Tier = Exact) Operation.Forward run s x k b
+    /// As Conv, by any other way to the subject's forward pass.
+    member _.ConvBy(run, s: ConvShape, x, k, b) = compute true Operation.Forward run s x k b
 
     /// The subject itself, for what is no convolution.
     member _.Subject = subject
@@ -342,6 +367,15 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 match bias with
                 | Some b -> b.Value.Data
                 | None -> [||]
+
+            if
+                not (
+                    first.Error.IsZero
+                    && second.Error.IsZero
+                    && (bias |> Option.forall _.Error.IsZero)
+                )
+            then
+                invalidOp "The oracle is asked about exact operands: it carries no errors."
 
             {
                 Value = Values.ofArray (Operation.result operation s) (Oracle.complete operation s first.Value.Data second.Value.Data b)

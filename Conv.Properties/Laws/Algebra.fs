@@ -10,13 +10,34 @@ let private bilinearity = "bilinearity of the definition"
 let private broadcast (s: ConvShape) (b: Approx) =
     Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun _ o _ _ -> b.Value[o, 0, 0, 0])
 
-/// What a bias alone comes out as: b itself, or b in the declared formats.
-let private biasAlone (trial: Trial) (b: Approx) =
-    match trial.Profile.ArithmeticOf trial.Shape with
-    | :? Rounded as r ->
-        let through (v: float) = float (r.Output.Round(r.Accumulator.Round(float32 v)))
-        Approx.exact (Values.withData (Array.map through b.Value.Data) b.Value)
-    | _ -> b
+/// What conv(X, K) + b must be where X or K is all zeros: b itself, rounded to the declared format of results, bit for bit where sums hold every
+/// float; elsewhere within the declared bound of a sum of nothing.
+let private isBias (trial: Trial) (y: Approx) =
+    let s, b = trial.Shape, trial.B
+    let spread = broadcast s b
+
+    match trial.Profile.ArithmeticOf s with
+    | :? Rounded as r when r.Accumulator.Precision = FloatFormat.Binary32.Precision ->
+        let rounded = b.Value.Data |> Array.map (fun v -> float (r.Output.Round(float32 v)))
+        y === broadcast s (Approx.exact (Values.withData rounded b.Value))
+    | :? Rounded
+    | :? Within as declared when not trial.Planning ->
+        let nothing length = Array.zeroCreate<float>(int length)
+
+        let own =
+            Bound.ofCall
+                Operation.Forward
+                declared
+                trial.Profile.Traits
+                s
+                (nothing s.InputLength)
+                (nothing s.KernelLength)
+                (Array.map (float32 >> float) b.Value.Data)
+
+        { y with Error = own } =~= spread
+    // Nothing is declared of its sums: what differs settles nothing.
+    | :? Opaque -> y =~= spread
+    | _ -> y === spread
 
 let private zeros (a: Approx) = Approx.zeros (Approx.dims a)
 
@@ -38,7 +59,7 @@ let private zeroKernel =
         (fun trial ->
             let s, b = trial.Shape, trial.B
 
-            trial.ConvAny(s, trial.X, zeros trial.K, b) === broadcast s (biasAlone trial b)
+            isBias trial (trial.ConvAny(s, trial.X, zeros trial.K, b))
             |> named "conv(X, 0) + b" "b")
 
 let private zeroInput =
@@ -51,7 +72,7 @@ let private zeroInput =
         (fun trial ->
             let s, b = trial.Shape, trial.B
 
-            trial.ConvAny(s, zeros trial.X, trial.K, b) === broadcast s (biasAlone trial b)
+            isBias trial (trial.ConvAny(s, zeros trial.X, trial.K, b))
             |> named "conv(0, K) + b" "b")
 
 /// On reals these two compare bits, which only a deterministic subject owes; on the exact tier they compare numbers.
@@ -59,6 +80,11 @@ let private bits (trial: Trial) =
     if trial.Tier = Bounded then
         if not trial.Profile.Traits.Deterministic then
             Judge.inapplicable "determinism is not declared"
+
+        match trial.Profile.ArithmeticOf trial.Shape with
+        | :? Opaque
+        | :? Within -> Judge.inapplicable "no program of +, − and × is declared"
+        | _ -> ()
 
         (fun s x k b -> trial.ConvBits(s, x, k, Some b)), (===)
     else

@@ -84,6 +84,13 @@ module Draw =
                     Units = if chains then operands (q.Bits - 1) else spacious
                     Operand = operands (q.Bits - 1)
                 }
+            // Its bound on the result stays below half of the grid: docs/bounds.md, lemma 19.
+            | :? Within as within ->
+                let terms = float (Operation.terms call.Operation s) + 1.0
+
+                { direct with
+                    Units = min spacious (Math.ScaleB(0.98, 23) / (within.Factor * terms))
+                }
             | _ -> direct)
 
     /// Integers on the grid of every problem that the case will pose.
@@ -128,10 +135,15 @@ module Draw =
                     KernelMax = snd fitted
                     KernelStep = step
                     // A narrow format keeps half of its units for the bias, which a law may double.
-                    BiasMax = if narrow then max 1 (min bias (int (units / 3.0))) else bias
+                    BiasMax =
+                        if narrow || units < spacious then
+                            max 1 (min bias (int (units / 3.0)))
+                        else
+                            bias
                     // Narrow formats have a narrow range too.
                     InputExponent = if narrow then 0 else a
-                    KernelExponent = if narrow then 0 else c
+                    // 2⁹⁰ times as much is still a float (RANGE).
+                    KernelExponent = if narrow then 0 else min c (14 - a)
                     LiveEvery = liveEvery
                 }
         }

@@ -321,8 +321,12 @@ let private badTransposed (s: ConvShape) : (string * int list * string list) lis
         "an output padding of as many columns as the stride", changed [ "outputPaddingWidth", s.StrideWidth ], [ "outputPaddingWidth" ]
         "pads that leave no row of a transposed output", changed [ "padTop", s.InHeight + s.PadTop ], [ "padTop"; "padBottom" ]
         "pads that leave no column of a transposed output", changed [ "padRight", s.InWidth + s.PadRight ], [ "padLeft"; "padRight" ]
-        "a transposed output of more than 32 bits of rows", changed [ "inHeight", huge; "strideHeight", 4 ], [ "strideHeight"; "inHeight" ]
-        "a transposed output of more than 32 bits of columns", changed [ "inWidth", huge; "strideWidth", 4 ], [ "strideWidth"; "inWidth" ]
+        "a transposed output of more than 32 bits of rows",
+        changed [ "inHeight", huge; "strideHeight", s.StrideHeight + 3 ],
+        [ "strideHeight"; "inHeight" ]
+        "a transposed output of more than 32 bits of columns",
+        changed [ "inWidth", huge; "strideWidth", s.StrideWidth + 3 ],
+        [ "strideWidth"; "inWidth" ]
     ]
 
 /// What SAME padding does not follow from.

@@ -31,15 +31,39 @@ let private reached operand (s: ConvShape) at =
 
     Oracle.correlate s x k |> Array.map (fun terms -> terms > 0.0)
 
+/// The elements of the output that no tile with this input element computes, wherever tiles begin: docs/bounds.md, lemma 17 (c).
+let private beyondTiles (program: BilinearProgram) (s: ConvShape) at =
+    let column, rest = at % s.InWidth, at / s.InWidth
+    let row, rest = rest % s.InHeight, rest / s.InHeight
+    let group, image = rest % s.InChannels / s.InChannelsPerGroup, rest / s.InChannels
+    let struct (least, most) = program.Reach
+    // Output i of a tile is reached from the rows i + least to i + most of the padded input.
+    let may size pad output = size + pad - output >= least && size + pad - output <= most
+
+    (Values.init (Operation.output s) (fun n o i j ->
+        if
+            n = image
+            && o / s.OutChannelsPerGroup = group
+            && may row s.PadTop i
+            && may column s.PadLeft j
+        then
+            0.0
+        else
+            1.0))
+        .Data
+    |> Array.map (fun outside -> outside > 0.0)
+
 /// The elements of a mask, as a row.
 let private select (mask: bool[]) (a: Approx) =
     let data = Array.zip mask a.Value.Data |> Array.filter fst |> Array.map snd
     Approx.exact (Values.ofArray (1, 1, 1, data.Length) data)
 
-/// Arithmetics that have no NaN.
+/// Of what lemma 17 speaks: programs of +, − and × whose operands have NaN and infinities.
 let private needsNaN (trial: Trial) =
     match trial.Profile.ArithmeticOf trial.Shape with
     | :? Quantized -> Judge.inapplicable "quantised operands have no NaN"
+    | :? Opaque
+    | :? Within -> Judge.inapplicable "no program is declared that would pass NaN and infinities on"
     | _ -> ()
 
 let private isBilinear (trial: Trial) = trial.Profile.ArithmeticOf trial.Shape :? Bilinear
@@ -143,15 +167,11 @@ let private nanLocal =
         "NAN-LOCAL"
         "NaN or ∞ outside of the receptive field changes nothing, nor does a weight of another output channel"
         { special "SPV-3" "garbage multiplied by zero padding, loads that are too wide, neighbours in a batch, group or tile" with
-            Domain = "AnyOrder, and Bilinear where the matrices keep tiles apart (F(2,3)); others spread it within a tile"
+            Domain =
+                "AnyOrder and Rounded; Bilinear: beyond every tile that may have it, or as its matrices connect, where zero entries are skipped"
         }
         (fun trial ->
             needsNaN trial
-
-            match trial.Profile.ArithmeticOf trial.Shape with
-            | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).KeepsLocal ->
-                Judge.inapplicable "its matrices spread NaN within a tile: declared"
-            | _ -> ()
 
             let s, x, k = trial.Shape, trial.X, trial.K
             let value = [| nan; infinity; -infinity |][trial.Choose(1, 0, 2)]
@@ -170,7 +190,9 @@ let private nanLocal =
                     if not trial.Planning then
                         let mask =
                             if role = Role.Input then
-                                reached role s at |> Array.map not
+                                match trial.Profile.ArithmeticOf s with
+                                | :? Bilinear as algorithm -> beyondTiles (BilinearProgram.Of algorithm) s at
+                                | _ -> reached role s at |> Array.map not
                             else
                                 // Whether padding meets the weight is left open: other channels alone are asked.
                                 let own = at / (int s.KernelLength / s.OutChannels)
@@ -236,6 +258,7 @@ let private precisionInput =
 
             match trial.Profile.ArithmeticOf s with
             | :? Bilinear -> Judge.inapplicable "transforms round what has every bit: the bound decides"
+            | :? Within -> Judge.inapplicable "a claimed bound promises no bits"
             | _ -> ()
 
             let hot = place trial 0 s.KernelLength
@@ -375,16 +398,22 @@ let private subnormal =
             trial.Conv(s, x, k) =~= trial.Oracle(s, x, k)
             |> named "conv(X, K) near 2^-149" "the definition")
 
+/// 2^24 units on a grid of at most 2^14 (Draw) times this stay below FLT_MAX.
+let private rangeExponent = 90
+
+/// The transforms of a bilinear algorithm grow before they cancel.
+let private rangeOfBilinear = 60
+
 let private range =
     Law.equation
         6
         Metamorphic
         "RANGE"
-        "Y(2^90·X, K) = 2^90·Y(X, K)"
+        $"Y(2^{rangeExponent}·X, K) = 2^{rangeExponent}·Y(X, K)"
         { special "FP-9" "intermediate values in float16 or in fixed point" with
             Source = "docs/bounds.md, lemma 9"
             Strength = Should
-            Domain = "any arithmetic whose formats reach 2^127; 2^60 for Bilinear"
+            Domain = $"any arithmetic whose formats reach 2^127; 2^{rangeOfBilinear} for Bilinear"
         }
         (fun trial ->
             let s, x, k = trial.Shape, trial.X, trial.K
@@ -394,8 +423,7 @@ let private range =
                 Judge.inapplicable "its declared formats end below 2^127"
             | _ -> ()
 
-            // The transforms of a bilinear algorithm grow before they cancel.
-            let exponent = if isBilinear trial then 60 else 90
+            let exponent = if isBilinear trial then rangeOfBilinear else rangeExponent
 
             trial.Conv(s, Approx.ScaleB(x, exponent), k)
             =~= Approx.ScaleB(trial.Conv(s, x, k), exponent)

@@ -17,6 +17,24 @@ let private model (trial: Trial) =
         trial.Conv(s, x, k, b) =~= trial.Oracle(s, x, k, b)
     |> named "computed" "the definition"
 
+/// The result beside the exact one on the operands as the subject declares to round them.
+let private onDeclaredOperands (trial: Trial) =
+    let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+    let single (a: Approx) = a.Value.Data |> Array.map (float32 >> float)
+
+    if trial.Planning || not (trial.Profile.Supports s) then
+        []
+    else
+        match Bound.onDeclaredOperands (trial.Profile.ArithmeticOf s) trial.Profile.Traits s (single x) (single k) (single b) with
+        | ValueNone -> []
+        | ValueSome(struct (exact, allowed)) ->
+            let y = trial.ConvAny(s, x, k, b)
+
+            [
+                { y with Error = Each allowed } =~= Approx.exact (Values.withData exact y.Value)
+                |> named "computed" "the definition on operands as they are declared to be rounded"
+            ]
+
 let private modelExact =
     Law.equation
         1
@@ -31,20 +49,20 @@ let private modelExact =
         model
 
 let private modelBound =
-    Law.equation
+    Law.equations
         1
         ModelBased
         "MODEL-BOUND"
-        "|Y − the definition| ≤ γ_{n+1}·(S + |b|), or γ_K × the absolute program for Bilinear"
+        "|Y − the definition| ≤ γ_{n+1}·(S + |b|), or γ_K × the absolute program for Bilinear; where operands are rounded as declared, it is their product"
         { Law.terms
               "DEF-1, FP-2, FP-3"
-              "Higham 2002, §3.1; Barabasz et al. 2018: docs/bounds.md, lemmas 2 and 4"
+              "Higham 2002, §3.1; Barabasz et al. 2018: docs/bounds.md, lemmas 2, 4, 14, 15 and 19"
               "faults that integers hide: truncation, wrong rounding, mistyped transforms, an epsilon in a denominator" with
-            Domain = "AnyOrder; Bilinear within its bound"
+            Domain = "AnyOrder; Bilinear within its bound; reduced precisions on their own operands too"
             Tiers = [ Bounded ]
             Relates = false
         }
-        model
+        (fun trial -> model trial :: onDeclaredOperands trial)
 
 let private deltaKernel =
     Law.equation

@@ -23,10 +23,9 @@ let private same (trial: Trial) =
 
     (===)
 
-/// The plain call of an operation, and the same arguments laid in memory as told.
-let private laidOf operation (trial: Trial) (placements: (string * Placement) list) =
+/// An operation whose arguments are laid in memory as told.
+let private placing operation (trial: Trial) =
     let s = trial.Shape
-    let same = same trial
 
     let first, second =
         match operation with
@@ -45,19 +44,27 @@ let private laidOf operation (trial: Trial) (placements: (string * Placement) li
             Some(Approx.concat 0 [ trial.B; -ones; trial.B ])
         | _ -> None
 
-    let plain = trial.Apply(operation, s, first, second, bias)
+    (fun placement -> trial.Placed(placement, operation, s, first, second, bias)),
+    (fun () -> trial.Apply(operation, s, first, second, bias))
+
+/// The same arguments laid in memory as told, beside a call in memory that nothing is special about. The plain call may go another way through
+/// the subject (prepared weights, another order of sums): with it numbers are compared, not bits.
+let private laidOf operation (trial: Trial) (placements: (string * Placement) list) =
+    let same = same trial
+    let placed, plain = placing operation trial
+    let usual = placed Placement.plain
 
     [
-        for name, placement in placements ->
-            same (trial.Placed(placement, operation, s, first, second, bias)) plain
-            |> named name "the plain call"
+        for name, placement in placements do
+            same (placed placement) usual |> named name "memory as usual"
+        usual =~= plain () |> named "memory as usual" "the plain call"
     ]
 
 /// The forward pass, laid.
 let private laid trial placements = laidOf Operation.Forward trial placements
 
 /// One of the operations that the subject offers, every other time the forward pass.
-let private laidAny (trial: Trial) placements =
+let private anyOperation (trial: Trial) =
     let offers = trial.Profile.Capabilities.Contains
 
     let others =
@@ -73,11 +80,13 @@ let private laidAny (trial: Trial) placements =
         ]
 
     match others with
-    | [] -> laid trial placements
+    | [] -> Operation.Forward
     | others ->
         match trial.Choose(2, 0, 2 * others.Length - 1) with
-        | at when at < others.Length -> laidOf others[at] trial placements
-        | _ -> laid trial placements
+        | at when at < others.Length -> others[at]
+        | _ -> Operation.Forward
+
+let private laidAny trial placements = laidOf (anyOperation trial) trial placements
 
 /// As laid, where there is a workspace.
 let private laidWithWorkspace trial placements =
@@ -131,11 +140,18 @@ let private guardZones =
         "what stands around the tensors neither enters the result nor is changed, wherever they start"
         (placed "RES-4" "reads beyond a tensor, also where they are multiplied by zero; writes beyond the output")
         (fun trial ->
+            let same = same trial
+            let placed, plain = placing (anyOperation trial) trial
+            let elsewhere = { Placement.plain with Misalign = trial.Choose(1, 0, 15) }
+            // Between zones of zeros: the order of sums may depend on where tensors start.
+            let usual = placed elsewhere
+
             [
-                for name, guard in [ "NaN", nanf; "1e30", 1e30f ] ->
-                    $"between zones of {name}", { Placement.plain with Guard = guard; Misalign = trial.Choose(1, 0, 15) }
-            ]
-            |> laidAny trial)
+                for name, guard in [ "NaN", nanf; "1e30", 1e30f ] do
+                    same (placed { elsewhere with Guard = guard }) usual
+                    |> named $"between zones of {name}" "between zones of zeros, at the same addresses"
+                usual =~= plain () |> named "at these addresses" "the plain call"
+            ])
 
 let private workspaceSize =
     Law.equations
@@ -292,7 +308,7 @@ let private repeatable =
         (fun trial ->
             let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
             let same = same trial
-            let first = trial.ConvBits(s, x, k, Some b)
+            let first = trial.Conv(s, x, k, b)
 
             let prepared =
                 if trial.Planning then
@@ -300,34 +316,20 @@ let private repeatable =
                 else
                     trial.Subject.Prepare s (Array.map float32 k.Value.Data) (Array.map float32 b.Value.Data)
 
+            let run x = trial.ConvBy((fun _ x _ _ -> prepared x), s, x, k, Some b)
+            let once = run x
+            run -x |> ignore<Approx>
+
             [
-                for at in 1..3 ->
-                    let again =
-                        if at < 3 then
-                            trial.ConvBits(s, x, k, Some b)
-                        else
-                            // Twice from the same weights, another input between.
-                            trial.ConvBy(
-                                (fun _ x _ _ ->
-                                    let result = prepared x
-                                    prepared (Array.map (~-) x) |> ignore<float32[]>
-                                    let again = prepared x
-
-                                    if Array.forall2 (=) result again then
-                                        again
-                                    else
-                                        Array.map (fun _ -> nanf) again),
-                                s,
-                                x,
-                                k,
-                                Some b
-                            )
-
-                    same again first |> named $"repeated, {at}" "the first time"
+                for at in 1..2 do
+                    same (trial.ConvBits(s, x, k, Some b)) first
+                    |> named $"repeated, {at}" "the first time"
+                same (run x) once
+                |> named "from the same weights, after another input" "from weights that were prepared once"
+                // Prepared weights may be summed in another order.
+                once =~= first
+                |> named "from weights that were prepared once" "the call with its weights"
             ])
-
-/// Calls of each caller.
-let private calls = 2
 
 let private concurrentCallers =
     Law.equations
@@ -344,37 +346,41 @@ let private concurrentCallers =
             let crew = Crew.Own
             // Each caller has its own input: the drawn one, its negative, the second one, and its negative.
             let inputs = [| x; -x; trial.X2; -trial.X2 |]
-            let alone = inputs |> Array.map (fun x -> trial.ConvBits(s, x, k, Some b))
+            let single (a: Approx) = Array.map float32 a.Value.Data
 
-            let together =
+            let shared =
                 if trial.Planning then
-                    alone |> Array.map _.Value.Data
+                    fun x -> x
                 else
-                    let single (a: Approx) = Array.map float32 a.Value.Data
-                    let k, b = single k, single b
-                    let shared = trial.Subject.Prepare s k b
-                    let results = Array.create crew.Size [||]
-                    let inputs = Array.map single inputs
+                    trial.Subject.Prepare s (single k) (single b)
 
-                    let call at =
-                        for round in 1..calls do
-                            let x = inputs[at]
-                            let result = if round = 1 then shared x else trial.Subject.Forward s x k b
-                            // A result that differs from round to round is wrong in one of them.
-                            results[at] <-
-                                if round = 1 || Array.forall2 (=) result results[at] then
-                                    result
-                                else
-                                    Array.map (fun _ -> nanf) result
-
-                    match crew.Run call with
-                    | Some error -> raise (SubjectFault(Fault.ofException error, Call.none s))
-                    | None -> results |> Array.map (Array.map float)
+            /// From the weights that all share, and each with weights of its own: perhaps two ways through the subject.
+            let ways =
+                [
+                    "from shared weights", shared
+                    "each with its weights", (fun x -> trial.Subject.Forward s x (single k) (single b))
+                ]
 
             [
-                for at in 0 .. crew.Size - 1 ->
-                    same (Approx.exact (Values.withData together[at] alone[at].Value)) alone[at]
-                    |> named $"caller {at + 1}, among others" "alone"
+                for way, run in ways do
+                    let alone =
+                        inputs
+                        |> Array.map (fun x -> trial.ConvBy((fun _ x _ _ -> run x), s, x, k, Some b))
+
+                    let together =
+                        if trial.Planning then
+                            alone |> Array.map _.Value.Data
+                        else
+                            let results = Array.create crew.Size [||]
+                            let inputs = Array.map single inputs
+
+                            match crew.Run(fun at -> results[at] <- run inputs[at]) with
+                            | Some error -> raise (SubjectFault(Fault.ofException error, Call.none s))
+                            | None -> results |> Array.map (Array.map float)
+
+                    for at in 0 .. crew.Size - 1 do
+                        same (Approx.exact (Values.withData together[at] alone[at].Value)) alone[at]
+                        |> named $"caller {at + 1}, {way}, among others" "alone"
             ])
 
 // ---- views

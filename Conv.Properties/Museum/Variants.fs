@@ -10,7 +10,7 @@ open Conv
 type private Terms = { X: float32[]; K: float32[]; mutable Count: int }
 
 /// A convolution whose every output is `total terms bias`, the bias 0 where there is none.
-let private direct (total: Terms -> float32 -> float32) (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
+let private ofTerms (total: Terms -> float32 -> float32) (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
     let most = int s.TermsPerOutput
     let terms = { X = Array.zeroCreate most; K = Array.zeroCreate most; Count = 0 }
     let cg = s.InChannelsPerGroup
@@ -99,6 +99,12 @@ let private biasFirst (t: Terms) bias =
 
     sum
 
+/// A convolution whose every output is a function of its terms that meet the image (x, k and how many) and of its bias, 0 where there is none.
+let direct (total: float32[] -> float32[] -> int -> float32 -> float32) = ofTerms (fun t bias -> total t.X t.K t.Count bias)
+
+/// Summed from the last term to the first.
+let ofReversed: ConvShape -> float32[] -> float32[] -> float32[] -> float32[] = ofTerms reversed
+
 let private reproducible = { Profile.Plain with Traits = Traits(Deterministic = true) }
 
 /// Of any order: a tree that does not depend on the data.
@@ -111,7 +117,7 @@ let anyOrder: Subject list =
         "variant:blocked", blocked
         "variant:bias-first", biasFirst
     ]
-    |> List.map (fun (name, total) -> Subject.forward name reproducible (direct total))
+    |> List.map (fun (name, total) -> Subject.forward name reproducible (ofTerms total))
 
 /// One-dimensional transforms, from `from` at steps of `step` in the first array to the same in the second: Lavin & Gray's, the partial
 /// sums shared between rows and common factors pulled out.

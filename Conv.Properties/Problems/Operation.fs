@@ -1,5 +1,6 @@
 namespace Conv.Properties
 
+open MathNet.Numerics
 open Conv
 
 /// What is computed from the tensors of a convolution. Each operation takes two operands, and some a bias.
@@ -61,13 +62,21 @@ module Operation =
         | _ when isForward operation -> s.OutputLength
         | _ -> s.InputLength
 
+    /// The most taps of an axis that meet one element of its input: those a stride apart, counted in dilations.
+    let private tapsMeeting (taps: int) (stride: int) (dilation: int) =
+        let step = int64 stride / Euclid.GreatestCommonDivisor(int64 stride, int64 dilation)
+        (int64 taps + step - 1L) / step
+
     /// The most products in the sum of one element of the result.
     let terms operation (s: ConvShape) =
         match operation with
         | Operation.BackwardKernel
         | Operation.BackwardBias -> int64 s.Batch * int64 s.OutHeight * int64 s.OutWidth
         | _ when isForward operation -> s.TermsPerOutput
-        | _ -> int64 s.OutChannelsPerGroup * int64 s.KernelHeight * int64 s.KernelWidth
+        | _ ->
+            int64 s.OutChannelsPerGroup
+            * tapsMeeting s.KernelHeight s.StrideHeight s.DilationHeight
+            * tapsMeeting s.KernelWidth s.StrideWidth s.DilationWidth
 
     /// The names of first operand, second operand and result, as formulas write them.
     let names operation =

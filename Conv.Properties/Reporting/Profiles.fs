@@ -21,7 +21,11 @@ let private format bits (range: Probe.Range option) =
 /// The arithmetic that is declared.
 let private arithmeticInWords (arithmetic: Arithmetic) =
     match arithmetic with
-    | :? AnyOrder -> "any order in float32 or wider"
+    | :? AnyOrder as a when a.Depth.HasValue -> $"any order in float32 or double, {a.Depth.Value} additions deep"
+    | :? AnyOrder -> "any order in float32 or double"
+    | :? Within as w ->
+        let scale = if w.Global then " of its largest operands" else ""
+        FormattableString.Invariant $"within {w.Factor} times a plain sum's bound{scale}"
     | :? Rounded as r -> $"inputs in {r.Input.Name}, sums in {r.Accumulator.Name}, results in {r.Output.Name}"
     | :? Bilinear as b -> $"bilinear F({b.OutputTransform.Rows},{b.KernelTransform.Columns})"
     | :? Quantized as q -> $"quantised to {q.Bits} bits"

@@ -289,6 +289,7 @@ module Contract =
                     match box convolution with
                     | :? IInPlaceConvolution as inPlace -> inPlace.TakesInPlace
                     | _ -> fun _ -> false
+                AdjointArithmeticOf = convolution.AdjointArithmeticOf >> ValueOption.ofObj
                 WorkspaceLimit = convolution.WorkspaceLimit >> ValueOption.ofNullable
                 Capabilities = capabilities convolution
             }

@@ -22,13 +22,38 @@ let fields (text: string) =
             | at -> part.Substring(0, at), part.Substring(at + 1)
     ]
 
-let private formatOf name =
-    match
+/// "float16", "e5m2", with ".rz" where it truncates and ".sat" where it saturates.
+let private formatOf (text: string) =
+    let name, manners =
+        match List.ofArray (text.Split '.') with
+        | name :: manners -> name, manners
+        | [] -> "", []
+
+    let ofBits () =
+        match
+            name.Split([| 'e'; 'm' |], StringSplitOptions.RemoveEmptyEntries)
+            |> Array.map Int32.TryParse
+        with
+        | [| true, exponent; true, significand |] when
+            name = $"e{exponent}m{significand}"
+            && exponent >= 2
+            && exponent <= 8
+            && significand >= 0
+            && significand <= 23
+            ->
+            Some(FloatFormat.OfBits(exponent, significand))
+        | _ -> None
+
+    let format =
         [ FloatFormat.Binary32; FloatFormat.TensorFloat32; FloatFormat.BFloat16; FloatFormat.Float16 ]
         |> List.tryFind (fun f -> f.Name = name)
-    with
-    | Some format -> format
-    | None -> bad $"the format '{name}', which is none of float32, tf32, bfloat16, float16"
+        |> Option.orElseWith ofBits
+
+    match format, List.except [ "rz"; "sat" ] manners with
+    | Some format, [] -> format.With(text, List.contains "rz" manners, List.contains "sat" manners)
+    | _ ->
+        bad
+            $"the format '{text}', which is none of float32, tf32, bfloat16, float16 and eXmY (e4m3, e5m2 …), perhaps with .rz (truncates) or .sat (saturates)"
 
 let private rational (text: string) =
     let whole (part: string) =
@@ -53,6 +78,18 @@ let private matrix (text: string) =
 let private arithmetic (text: string) : Arithmetic =
     match text.Split(':', 2) with
     | [| "any-order" |] -> AnyOrder()
+    | [| "any-order"; depth |] ->
+        match Int64.TryParse depth with
+        | true, depth when depth >= 0L -> AnyOrder(Depth = Nullable depth)
+        | _ -> bad $"arithmetic={text}, where a number of additions is due"
+    | [| "within"; claim |] ->
+        match claim.Split ',' with
+        | [| factor |]
+        | [| factor; "global" |] as parts ->
+            match Double.TryParse(factor, NumberStyles.Float, CultureInfo.InvariantCulture) with
+            | true, number when number > 0.0 && Double.IsFinite number -> Within(number, Global = (parts.Length = 2))
+            | _ -> bad $"arithmetic={text}, where a positive factor is due"
+        | _ -> bad $"arithmetic={text}; within:64 and within:64,global are of that form"
     | [| "opaque" |] -> Opaque()
     | [| "rounded"; formats |] ->
         match formats.Split ',' with
@@ -127,6 +164,8 @@ let parse (others: string list) (text: string) : Declared =
     let known =
         [
             "arithmetic"
+            "gradients"
+            "skips-zeros"
             "deterministic"
             "fma"
             "flushes"
@@ -193,13 +232,24 @@ let parse (others: string list) (text: string) : Declared =
             Dilations = dilations
         )
 
-    let declared = named "arithmetic" |> Option.map arithmetic |> Option.defaultValue (AnyOrder())
+    let declared: Arithmetic =
+        match named "arithmetic" |> Option.map arithmetic |> Option.defaultValue (AnyOrder()) with
+        | :? Bilinear as b -> Bilinear(b.OutputTransform, b.InputTransform, b.KernelTransform, SkipsZeroEntries = yes "skips-zeros")
+        | _ when named "skips-zeros" |> Option.isSome -> bad "skips-zeros without bilinear matrices"
+        | other -> other
+
+    let adjoint =
+        match named "gradients" |> Option.map arithmetic with
+        | None -> ValueNone
+        | Some(:? AnyOrder | :? Within as declared) -> ValueSome declared
+        | Some _ -> bad "gradients= that is neither any-order nor within:"
 
     {
         Profile =
             { Profile.Plain with
                 Supports = fun s -> limits |> List.forall (fun holds -> holds s)
                 ArithmeticOf = fun _ -> declared
+                AdjointArithmeticOf = fun _ -> adjoint
                 Traits = traits
                 Declines = not all
                 Nearest = fun s -> withPads s |> Option.defaultValue s

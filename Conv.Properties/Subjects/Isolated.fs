@@ -162,17 +162,26 @@ module private Posix =
 /// 1, half of its last place, three quarters of it, and the least subnormal: in an array, so that nothing is computed beforehand.
 let private modes = [| 1f; MathF.ScaleB(1f, -24); MathF.ScaleB(3f, -25); Single.Epsilon |]
 
-/// Whether arithmetic no longer rounds to nearest, or has begun to flush subnormals.
-let private modesChanged () =
-    let one, half, most, least = modes[0], modes[1], modes[2], modes[3]
+/// Whether arithmetic of this thread flushes subnormals.
+let private flushesNow () =
+    let least = modes[3]
+    not (least * 3f > 0f && least + 0f > 0f)
 
-    not (
-        one + half = 1f
-        && -one - half = -1f
-        && one + most > 1f
-        && least * 3f > 0f
-        && least + 0f > 0f
-    )
+/// Whether it no longer rounds to nearest, or flushes subnormals where it did not at first.
+let private modesChanged flushedAtFirst =
+    let one, half, most = modes[0], modes[1], modes[2]
+
+    not (one + half = 1f && -one - half = -1f && one + most > 1f)
+    || flushesNow () && not flushedAtFirst
+
+/// Raises where a library has made this process flush subnormals when it was loaded, and does not declare it: one cause that would break half of
+/// the laws, one by one.
+let private refuseFastMath name (profile: Profile) =
+    if flushesNow () && not profile.Traits.FlushesSubnormals then
+        raise (
+            CannotOpen
+                $"'{name}' makes the process flush subnormals as soon as it is loaded: it is linked with -ffast-math or -Ofast (crtfastmath.o); link it without (gcc 13 and later: -mno-daz-ftz), or declare flushes=yes"
+        )
 
 /// The processes that this thread has started and that are still there, where the system says.
 [<Sealed>]
@@ -207,7 +216,7 @@ let outliveNot (parent: int) =
 let private mostPrepared = 64
 
 /// Answers on the socket until the other side closes it. `subject` opens what is asked about.
-let serve (path: string) (subject: unit -> string * Subject) =
+let serve (path: string) (name: string) (subject: unit -> string * Subject) =
     let socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
     socket.Connect(UnixDomainSocketEndPoint path)
     use line = new Line(socket)
@@ -215,7 +224,9 @@ let serve (path: string) (subject: unit -> string * Subject) =
 
     match
         (try
-            Ok(subject ())
+            let text, subject = subject ()
+            refuseFastMath name subject.Profile
+            Ok(text, subject)
          with CannotOpen why ->
              Error why)
     with
@@ -236,6 +247,7 @@ let serve (path: string) (subject: unit -> string * Subject) =
         let unix = not (OperatingSystem.IsWindows())
         let self = if unix then Posix.getpid () else 0
         let descendants = Descendants()
+        let flushedAtFirst = flushesNow ()
 
         /// Reads a request; the call gives what writes its answer.
         let request kind : unit -> unit -> unit =
@@ -318,7 +330,7 @@ let serve (path: string) (subject: unit -> string * Subject) =
                 Posix._exit 0
 
             match descendants.Count with
-            | 0 when modesChanged () ->
+            | 0 when modesChanged flushedAtFirst ->
                 troubled Trouble.Touched "It left the processor rounding otherwise than to nearest, or flushing subnormals." ()
             | 0 -> answer ()
             | 1 -> troubled Trouble.Forked "it left a process behind" ()

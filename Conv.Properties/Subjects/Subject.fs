@@ -41,6 +41,8 @@ type Profile =
     {
         Supports: ConvShape -> bool
         ArithmeticOf: ConvShape -> Arithmetic
+        /// How its gradients and transposed convolutions are summed, where that is declared apart.
+        AdjointArithmeticOf: ConvShape -> Arithmetic voption
         Traits: Traits
         /// The shapes on which the output may be written over the input.
         TakesInPlace: ConvShape -> bool
@@ -58,6 +60,7 @@ type Profile =
         {
             Supports = fun _ -> true
             ArithmeticOf = fun _ -> AnyOrder()
+            AdjointArithmeticOf = fun _ -> ValueNone
             Traits = Traits.Default
             TakesInPlace = fun _ -> false
             WorkspaceLimit = fun _ -> ValueNone
@@ -66,12 +69,20 @@ type Profile =
             Nearest = id
         }
 
-    /// How an operation is summed. A bilinear algorithm is one of the forward pass; there is no lemma for its adjoints.
+    /// How an operation is summed. Only any order and a claimed bound say something of gradients and transposed convolutions.
     member p.Arithmetic(operation: Operation, shape: ConvShape) : Arithmetic =
-        match operation, p.ArithmeticOf shape with
-        | (Operation.Forward | Operation.Fused _), declared -> declared
-        | _, (:? AnyOrder as declared) -> declared
-        | _ -> Opaque()
+        match operation with
+        | Operation.Forward
+        | Operation.Fused _ -> p.ArithmeticOf shape
+        | _ ->
+            match
+                p.AdjointArithmeticOf shape
+                |> ValueOption.defaultWith (fun () -> p.ArithmeticOf shape)
+            with
+            // A depth is promised of the forward pass alone.
+            | :? AnyOrder -> AnyOrder()
+            | :? Within as declared -> declared
+            | _ -> Opaque()
 
 /// A call that must be refused.
 type BadCall =

@@ -199,7 +199,7 @@ let private wrong name (tries: int) step inputs kernels channels =
         let x = tensor Role.Input (1, channels, 7, 8)
         let k = tensor Role.Kernel (2, channels, 3, 3)
         let b = tensor Role.Bias (2, 1, 1, 1)
-        let biasAt = Bound.biasOf s b
+        let biasAt = Reduced.biasOf s b
         let expected = Oracle.correlate s x k |> Array.mapi (fun at y -> y + biasAt at)
         let actual = subject.Forward s (Array.map float32 x) (Array.map float32 k) (Array.map float32 b)
 

@@ -122,7 +122,7 @@ let ``the loop is within its bound of the exact result`` (SmallShape s) (seed: u
     let exact = correlate s (Array.map ofDouble x) (Array.map ofDouble k)
     let bound = Bound.ofCall Operation.Forward (AnyOrder()) Traits.Default s x k b
     let y = loopIn s (Array.map float32 x) (Array.map float32 k) (Array.map float32 b)
-    let biasAt = Bound.biasOf s b
+    let biasAt = Reduced.biasOf s b
 
     y
     |> Array.iteri (fun at y ->
@@ -176,7 +176,7 @@ let ``certified sums are exact in any order`` (seed: uint64) =
     let fill = Drawn(Lattice lattice, seed)
     let x, k, b = input s fill, kernel s fill, bias s fill
     Assert.True(Bound.isExact Operation.Forward (AnyOrder()) Traits.Default s x k b)
-    let biasAt = Bound.biasOf s b
+    let biasAt = Reduced.biasOf s b
     let expected = Oracle.correlate s x k |> Array.mapi (fun at y -> y + biasAt at)
 
     for subject in Variants.anyOrder do

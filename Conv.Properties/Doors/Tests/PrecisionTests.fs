@@ -157,7 +157,7 @@ let private ones (data: 'a[]) = Array.create data.Length 1.0
 
 /// y, S, and |b|, for each output.
 let private exactly (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
-    let bias = Bound.biasOf s (Array.map float b)
+    let bias = Reduced.biasOf s (Array.map float b)
     let y = Oracle.correlate s (Array.map float x) (Array.map float k)
     let sums = Oracle.correlate s (magnitudes x) (magnitudes k)
     Array.mapi (fun at value -> value + bias at) y, sums, Array.init y.Length (fun at -> abs (bias at))
@@ -412,7 +412,7 @@ let private quantizedBounds bits (s: ConvShape) (x: float32[]) (k: float32[]) (b
         else
             infinity
 
-    let bias = Bound.biasOf s (Array.map float b)
+    let bias = Reduced.biasOf s (Array.map float b)
 
     Array.mapi (fun at value -> value + bias at) w,
     Array.init w.Length (fun at -> bound at 0.0 (abs w[at])),

@@ -35,7 +35,7 @@ let private pairs group =
                         if
                             subject.Profile.Traits.KernelSizes.Count = 0
                             && law.Strength <> May
-                            && not (List.contains Workspace law.Needs)
+                            && not (List.contains Workspace law.Needs || List.contains Threads law.Needs)
                             && subject.Profile.ArithmeticOf(ConvShape(1, 1, 3, 3, 1, 3, 3)) :? AnyOrder
                             && subject.Profile.Supports(ConvShape(1, 4, 3, 3, 4, 3, 3))
                         then

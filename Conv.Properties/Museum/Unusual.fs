@@ -1,0 +1,292 @@
+/// Correct convolutions that are no sums of products in some order, or that reach them by unusual ways. No law may accuse one of them.
+module Conv.Properties.Unusual
+
+// Sums depend on where tensors start.
+#nowarn "9"
+
+open System
+open System.Numerics
+open MathNet.Numerics.IntegralTransforms
+open Conv
+
+let private loop = Ours.implementations |> List.find (fun s -> s.Name = "loop")
+let private declaring text = { (Declared.parse [] text).Profile with Capabilities = Set.singleton Forward }
+
+/// Each output by its terms, those that meet the image: x, k and their number.
+let private direct = Variants.direct
+
+// ---- compensated sums
+
+/// Kahan's sum: what an addition loses is added to the next term.
+let private kahan (x: float32[]) (k: float32[]) count (bias: float32) =
+    let mutable sum, lost = 0f, 0f
+
+    let add term =
+        let corrected = term - lost
+        let next = sum + corrected
+        lost <- (next - sum) - corrected
+        sum <- next
+
+    for at in 0 .. count - 1 do
+        add (x[at] * k[at])
+
+    add bias
+    sum
+
+// ---- Fourier
+
+/// A transform along the rows of a plane, then along its columns.
+let private alongBoth (transform: Complex[] -> unit) height width (plane: Complex[]) =
+    let rows =
+        [|
+            for row in Array.chunkBySize width plane do
+                transform row
+                row
+        |]
+
+    let columns =
+        [|
+            for column in 0 .. width - 1 do
+                let along = Array.init height (fun row -> rows[row][column])
+                transform along
+                along
+        |]
+
+    Array.init (height * width) (fun at -> columns[at % width][at / width])
+
+/// Y by the transforms of planes that are padded so that nothing wraps around: each output depends on its whole planes.
+let private fourier (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
+    let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+    let height, width = s.InHeight + s.PadTop + s.PadBottom, s.InWidth + s.PadLeft + s.PadRight
+    let y = Array.zeroCreate (int s.OutputLength)
+
+    let transformed (fill: Complex[,] -> unit) =
+        let plane = Array2D.zeroCreate<Complex> height width
+        fill plane
+        let flat = Array.init (height * width) (fun at -> plane[at / width, at % width])
+        alongBoth (fun row -> Fourier.Forward(row, FourierOptions.AsymmetricScaling)) height width flat
+
+    let input n c =
+        transformed (fun plane ->
+            for h in 0 .. s.InHeight - 1 do
+                for w in 0 .. s.InWidth - 1 do
+                    let value = x[((n * s.InChannels + c) * s.InHeight + h) * s.InWidth + w]
+                    plane[h + s.PadTop, w + s.PadLeft] <- Complex(float value, 0.0))
+
+    let kernel o c =
+        transformed (fun plane ->
+            for u in 0 .. s.KernelHeight - 1 do
+                for v in 0 .. s.KernelWidth - 1 do
+                    let value = k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
+                    plane[u * s.DilationHeight, v * s.DilationWidth] <- Complex(float value, 0.0))
+
+    for n in 0 .. s.Batch - 1 do
+        let inputs = Array.init s.InChannels (input n)
+
+        for o in 0 .. s.OutChannels - 1 do
+            let sum = Array.zeroCreate<Complex>(height * width)
+
+            for c in 0 .. cg - 1 do
+                let weights, values = kernel o c, inputs[o / og * cg + c]
+
+                for at in 0 .. sum.Length - 1 do
+                    // A correlation: the kernel's conjugate.
+                    sum[at] <- sum[at] + values[at] * Complex.Conjugate weights[at]
+
+            let sum = alongBoth (fun row -> Fourier.Inverse(row, FourierOptions.AsymmetricScaling)) height width sum
+
+            for i in 0 .. s.OutHeight - 1 do
+                for j in 0 .. s.OutWidth - 1 do
+                    let value = sum[i * s.StrideHeight * width + j * s.StrideWidth].Real
+
+                    y[((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j] <-
+                        float32 (value + (if b.Length = 0 then 0.0 else float b[o]))
+
+    y
+
+/// What transforms are quick for.
+let private fewElements (s: ConvShape) = s.InputLength <= 600L && s.KernelLength <= 600L && s.OutputLength <= 600L
+
+// ---- F(2, 3) by dense matrices
+
+let private f2x3 = Ours.implementations |> List.find (fun s -> s.Name = "winograd-f2x3")
+
+let private dense (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
+    let declared = f2x3.Profile.ArithmeticOf s :?> Bilinear
+
+    let matrix (m: RationalMatrix) = Array2D.init m.Rows m.Columns (fun row column -> float32 (m[row, column].ToDouble()))
+
+    let a, bt, g =
+        matrix declared.OutputTransform, matrix declared.InputTransform, matrix declared.KernelTransform
+
+    /// M·V·Mᵀ, every entry multiplied, zeros too.
+    let sandwich (m: float32[,]) (v: float32[,]) =
+        let product (l: float32[,]) (r: int -> int -> float32) columns =
+            Array2D.init (l.GetLength 0) columns (fun row column ->
+                let mutable sum = 0f
+
+                for at in 0 .. l.GetLength 1 - 1 do
+                    sum <- sum + l[row, at] * r at column
+
+                sum)
+
+        let half = product m (fun row column -> v[row, column]) (v.GetLength 1)
+        product half (fun row column -> m[column, row]) (m.GetLength 0)
+
+    let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+    let y = Array.zeroCreate (int s.OutputLength)
+
+    for n in 0 .. s.Batch - 1 do
+        for o in 0 .. s.OutChannels - 1 do
+            for top in 0..2 .. s.OutHeight - 1 do
+                for left in 0..2 .. s.OutWidth - 1 do
+                    let sum = Array2D.zeroCreate<float32> 4 4
+
+                    for c in 0 .. cg - 1 do
+                        let u = sandwich g (Array2D.init 3 3 (fun u v -> k[((o * cg + c) * 3 + u) * 3 + v]))
+
+                        let v =
+                            sandwich
+                                bt
+                                (Array2D.init 4 4 (fun i j ->
+                                    let h, w = top + i - s.PadTop, left + j - s.PadLeft
+
+                                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                                        x[((n * s.InChannels + o / og * cg + c) * s.InHeight + h) * s.InWidth + w]
+                                    else
+                                        0f))
+
+                        for i in 0..3 do
+                            for j in 0..3 do
+                                sum[i, j] <- sum[i, j] + u[i, j] * v[i, j]
+
+                    let tile = sandwich a sum
+
+                    for i in 0 .. min 1 (s.OutHeight - 1 - top) do
+                        for j in 0 .. min 1 (s.OutWidth - 1 - left) do
+                            y[((n * s.OutChannels + o) * s.OutHeight + top + i) * s.OutWidth + left + j] <-
+                                tile[i, j] + (if b.Length = 0 then 0f else b[o])
+
+    y
+
+// ---- emulated and quantised products
+
+let private tf32 = FloatFormat.TensorFloat32
+
+/// Three products of TF32 for one of float32: what the first leaves of each operand is multiplied with the other's first part.
+let private threeProducts (x: float32[]) (k: float32[]) count (bias: float32) =
+    let mutable sum = bias
+
+    for at in 0 .. count - 1 do
+        let xHigh, kHigh = tf32.Round x[at], tf32.Round k[at]
+        let xLow, kLow = tf32.Round(x[at] - xHigh), tf32.Round(k[at] - kHigh)
+        sum <- sum + xLow * kHigh
+        sum <- sum + xHigh * kLow
+        sum <- sum + xHigh * kHigh
+
+    sum
+
+/// int8 with scales max/127 that are no powers of two: one for X, one for each output channel.
+let private realScales (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
+    let quantised (values: float32[]) =
+        let most = values |> Array.fold (fun most v -> max most (MathF.Abs v)) 0f
+        let scale = if most = 0f then 1f else most / 127f
+        scale, values |> Array.map (fun v -> MathF.Round(v / scale))
+
+    let terms = int s.TermsPerOutput
+    let scaleX, x = quantised x
+    let filters = Array.init s.OutChannels (fun o -> quantised (Array.sub k (o * terms) terms))
+    let y = loop.Forward s x (filters |> Array.collect snd) [||]
+    let plane = max 1 (s.OutHeight * s.OutWidth)
+
+    y
+    |> Array.mapi (fun at sum ->
+        let o = at / plane % s.OutChannels
+        sum * (scaleX * fst filters[o]) + (if b.Length = 0 then 0f else b[o]))
+
+// ---- ways through a subject
+
+/// Prepared weights are summed from the last to the first.
+let private preparedReversed =
+    let plain = Contract.ofConvolution (Catalogue.All |> Seq.find (fun c -> c.Name = "loop"))
+
+    let reversed =
+        { new IConvolution with
+            member _.Name = "reversed"
+            member _.Supports _ = true
+            member _.ArithmeticOf _ = AnyOrder()
+            member _.Traits = Traits(Deterministic = true)
+
+            member _.Prepare(shape, kernel, bias) =
+                let k, b = kernel.ToArray(), bias.ToArray()
+
+                { new IPreparedConvolution with
+                    member _.WorkspaceBytes = 0L
+
+                    member _.Run(input, output, _) = (Variants.ofReversed shape (input.ToArray()) k b).AsSpan().CopyTo output
+                }
+        }
+        |> Contract.ofConvolution
+
+    { plain with
+        Name = "variant:prepared-reversed"
+        Profile =
+            { plain.Profile with
+                Traits = Traits(Deterministic = true)
+                Capabilities = set [ Forward; Placed; Workspace; Concurrent ]
+            }
+        Prepare = reversed.Prepare
+        Place = reversed.Place
+    }
+
+/// Sums begin with what stands behind the first boundary of 64 bytes.
+let private byAddress =
+    let run =
+        Convolution(fun shape input kernel bias output ->
+            let x, k, b = input.ToArray(), kernel.ToArray(), bias.ToArray()
+            use at = fixed input
+            let start = int (NativeInterop.NativePtr.toNativeInt at) / sizeof<float32> % 16
+
+            let y =
+                if start % 2 = 0 then
+                    loop.Forward shape x k b
+                else
+                    Variants.ofReversed shape x k b
+
+            y.AsSpan().CopyTo output)
+
+    let profile = { Profile.Plain with Traits = Traits(Deterministic = true) }
+    Contract.ofMethod "variant:order-by-address" profile run
+
+let all: Subject list =
+    let forward name text run = Subject.forward name (declaring text) run
+
+    [
+        forward "variant:kahan" "arithmetic=within:3 deterministic=yes" (direct kahan)
+        forward "variant:kahan-undeclared" "arithmetic=opaque deterministic=yes" (direct kahan)
+        { forward "variant:fourier" "arithmetic=within:1,global deterministic=yes" fourier with
+            Profile =
+                { declaring "arithmetic=within:1,global deterministic=yes" with
+                    Supports = fewElements
+                }
+        }
+        { forward "variant:fourier-undeclared" "arithmetic=opaque" fourier with
+            Profile = { declaring "arithmetic=opaque deterministic=yes" with Supports = fewElements }
+        }
+        { Subject.forward "variant:winograd-f2x3-dense" f2x3.Profile dense with
+            Profile =
+                { f2x3.Profile with
+                    ArithmeticOf =
+                        fun s ->
+                            let own = f2x3.Profile.ArithmeticOf s :?> Bilinear
+                            Bilinear(own.OutputTransform, own.InputTransform, own.KernelTransform)
+                    Capabilities = Set.singleton Forward
+                }
+        }
+        forward "variant:three-tf32-products" "arithmetic=within:32 deterministic=yes" (direct threeProducts)
+        Narrow("variant:truncating-tf32", Rounded(tf32.With("tf32.rz", truncates = true), FloatFormat.Binary32, FloatFormat.Binary32))
+        |> Contract.ofConvolution
+        forward "variant:int8-real-scales" "arithmetic=within:70000,global deterministic=yes" realScales
+        preparedReversed
+        byAddress
+    ]
