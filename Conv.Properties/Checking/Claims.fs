@@ -51,6 +51,28 @@ let deterministic (probed: Probe.Probed) =
     let seen = List.choose id [ probed.Repeatable; probed.AnyAddress; probed.AnyThreads ]
     if probed.Repeatable.IsNone then None else Some(List.forall id seen)
 
+/// What a subject that declares plain sums looks like instead, and the line that declares it: then its violations may be of the declaration.
+let undeclared (subject: Subject) (probed: Probe.Probed) : string option =
+    match arithmetic subject probed, probed.Structure with
+    | Some(:? AnyOrder), Some Probe.Transformed ->
+        Some
+            "no sums of products: it transforms inputs and weights, as Winograd and FFT do; declare its matrices (arithmetic=bilinear:A|B|G) or a bound that you claim (arithmetic=within:64,global)"
+    | Some(:? AnyOrder), Some Probe.Scaled ->
+        Some
+            "no sums of its operands: it scales them by their greatest, as quantisation does; declare arithmetic=quantized:8, or a bound that you claim (arithmetic=within:70000,global)"
+    | Some(:? AnyOrder), _ ->
+        match probed.InputBits, probed.WeightBits with
+        | Some bits, _
+        | _, Some bits when bits < 24 ->
+            let format =
+                if bits = 8 then "bfloat16"
+                elif bits = 11 then "tf32 or float16"
+                else $"eXm{bits - 1}"
+
+            Some $"operands of 24 bits are declared and {bits} are seen: declare arithmetic=rounded:IN,ACC,OUT with {format} for IN"
+        | _ -> None
+    | _ -> None
+
 /// All differences.
 let differences (subject: Subject) (probed: Probe.Probed) : Difference list =
     let traits = subject.Profile.Traits
@@ -98,7 +120,14 @@ let differences (subject: Subject) (probed: Probe.Probed) : Difference list =
             with _ ->
                 false
 
-        either declared seen what
+        // Who has no way to declare it denies nothing.
+        if
+            subject.Profile.Capabilities.Contains Misuse
+            || subject.Profile.Capabilities.Contains InPlace
+        then
+            either declared seen what
+        else
+            []
 
     [
         yield! either traits.Deterministic (deterministic probed) "repeatable"

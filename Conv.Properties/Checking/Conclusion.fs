@@ -172,6 +172,45 @@ let ofSubject (subject: Subject) (cells: Cell list) =
     else
         Silent
 
+/// Of a subject that declares no arithmetic: the law whose first unexplained case takes the largest error, that case as plain sums would break
+/// it, and how many times their bound the error must be.
+let leastFactor (cells: Cell list) : (Law * Case * Conv.Properties.Verdict * float) option =
+    [
+        for cell in cells do
+            for result in cell.Results do
+                match result.Unexplained with
+                | Some case ->
+                    match Judge.asPlainSums cell.Law.Judge cell.Subject case with
+                    | verdict, factor when factor > 0.0 -> cell.Law, case, verdict, factor
+                    | _ -> ()
+                | None -> ()
+    ]
+    |> function
+        | [] -> None
+        | some -> some |> List.maxBy (fun (_, _, _, factor) -> factor) |> Some
+
+/// What a run has left out of all that it might have asked, in words; nothing where it asked everything.
+let leftOut (options: Run.Options) (chosen: Law list) : string list =
+    let missing =
+        All.laws
+        |> List.filter (fun law -> chosen |> List.forall (fun c -> c.Id <> law.Id))
+
+    [
+        if not missing.IsEmpty then
+            $"{missing.Length} of {All.laws.Length} laws were not asked"
+        for tier in List.except options.Tiers Run.defaults.Tiers do
+            $"the {tier.Name} tier was not asked"
+    ]
+
+/// One word for a verdict. Who was not asked everything conforms in part.
+let word leftOut verdict =
+    match verdict with
+    | Conforms when List.isEmpty leftOut -> "conforms"
+    | Conforms -> "partial"
+    | Violates -> "violates"
+    | Unsettled _ -> "undecided"
+    | Silent -> "silent"
+
 /// 0 conforms, 1 a MUST is broken, 4 unsettled; a subject that the laws say nothing about needs another that conforms.
 let exitCode (verdicts: Verdict list) =
     let unsettled verdict =

@@ -70,6 +70,8 @@ type Result =
         /// Of the subject's exact results in the cases that decided, in order.
         Outputs: uint64
         Milliseconds: float
+        /// The first case in which a subject that declares no arithmetic differs where sums of any order agree.
+        Unexplained: Case option
     }
 
 let private isFailure verdict =
@@ -193,6 +195,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let mutable digest, outputs = 0UL, 0UL
     let marks = StringBuilder()
     let mutable found: Case option = None
+    let mutable unexplained: Case option = None
     let mutable verdictFound: Verdict option = None
     let mutable abandoned: string option = None
     let mutable failure: Failure option = None
@@ -233,6 +236,9 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         | Undecided reason ->
             if reason = Judge.leftItsGrid then
                 leftGrid <- leftGrid + 1
+
+            if reason = Judge.mismatch && unexplained.IsNone then
+                unexplained <- Some case
 
             undecided <- undecided + 1
             discard reason
@@ -423,6 +429,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             Digest = digest
             Outputs = outputs
             Milliseconds = milliseconds
+            Unexplained = unexplained
         }
 
 /// Holds one subject to one law in one tier.

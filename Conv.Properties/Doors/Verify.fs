@@ -106,7 +106,37 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
     if not failures.IsEmpty then
         Terminal.line ""
 
-    Matrix.verdicts judged
+    for subject, verdict, own in judged do
+        match verdict with
+        | Conclusion.Unsettled _ ->
+            match Conclusion.leastFactor own with
+            | Some(law, case, verdict, factor) ->
+                let times = factor.ToString("G3", CultureInfo.InvariantCulture)
+
+                Terminal.line
+                    $"{subject.Name} declares no arithmetic, and its results are not those of plain sums. By {law.Id} ({law.Clause}):"
+
+                match verdict with
+                | Breaks _ -> Figure.drawing law subject case verdict |> List.tail |> List.iter Terminal.line
+                | _ -> ()
+
+                Terminal.line $"  replay \"{Figure.replay subject case}\""
+
+                Terminal.line
+                    $"  to accept this, its error must be {times} times a plain sum's bound; who promises an error declares it, as arithmetic=within:F or within:F,global"
+
+                Terminal.line ""
+            | None -> ()
+        | _ -> ()
+
+    let leftOut = Conclusion.leftOut options chosen
+    Matrix.verdicts leftOut judged
+
+    for subject, verdict, _ in judged do
+        if verdict = Conclusion.Violates then
+            probed.TryFind subject.Name
+            |> Option.bind (Claims.undeclared subject)
+            |> Option.iter (fun hint -> Terminal.line $"{subject.Name}: {hint}")
 
     if not quiet then
         Profiles.lines profiles
@@ -116,7 +146,7 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
     Json.save path (Json.conformance options chosen judged profiles seconds)
 
     Json.saveAs (Path.Combine(folder, "conformance.md")) (fun stream ->
-        stream.Write(Encoding.UTF8.GetBytes(Markdown.conformance options judged profiles seconds)))
+        stream.Write(Encoding.UTF8.GetBytes(Markdown.conformance options leftOut judged profiles seconds)))
 
     File.Delete unfinished
 

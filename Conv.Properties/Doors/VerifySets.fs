@@ -169,7 +169,7 @@ let private table (outcomes: (InstructionSet * Outcome) list) =
                 match outcome with
                 | Ran(_, report) ->
                     match report.Verdicts |> List.tryFind (fst >> (=) subject) |> Option.map snd with
-                    | Some "conforms" -> "[green]conforms[/]"
+                    | Some("conforms" | "partial" as word) -> $"[green]{word}[/]"
                     | Some "violates" -> "[red]violates[/]"
                     | Some other -> $"[yellow]{Markup.Escape other}[/]"
                     | None -> "[yellow]missing[/]"

@@ -130,6 +130,27 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
     | Declined -> Unsupported "the subject declined"
     | ForeignFault _ as error -> Faulted(Fault.ofException error, Call.none case.Problem)
 
+/// What a case would say of a subject that declared plain sums: the verdict, and how many times their bound it exceeds at most. An error of
+/// fewer times than that does not explain the result.
+let asPlainSums (judge: Subject -> Case -> Verdict) (subject: Subject) (case: Case) : Verdict * float =
+    let declared = { subject.Profile with ArithmeticOf = fun _ -> AnyOrder() }
+    let verdict = judge { subject with Profile = declared } { case with Tier = Bounded }
+
+    let factor =
+        match verdict with
+        | Holds evidence -> evidence.Ratio
+        | Breaks { Equation = e } ->
+            let lefts, rights = e.Left.Value.Data, e.Right.Value.Data
+
+            Seq.init lefts.Length (fun at ->
+                let allowed = e.Left.Error.At at + e.Right.Error.At at
+                let difference = abs (lefts[at] - rights[at])
+                if difference = 0.0 then 0.0 else difference / allowed)
+            |> Seq.fold max 0.0
+        | _ -> 0.0
+
+    verdict, factor
+
 /// The problems that a law will pose for a case, without computing anything.
 let plan subject equations case =
     let trial = Trial(subject, case, true)

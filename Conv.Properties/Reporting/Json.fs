@@ -165,6 +165,10 @@ let conformance
     let results = judged |> List.collect (fun (_, _, cells) -> cells |> List.collect _.Results)
     w.WriteStartObject()
     heading options seconds w
+    let leftOut = Conclusion.leftOut options laws
+    // Whether everything was asked, and what was not.
+    w.WriteBoolean("partial", not leftOut.IsEmpty)
+    strings w "leftOut" leftOut
 
     list w "subjects" judged (fun (subject, verdict, _) ->
         w.WriteString("name", subject.Name)
@@ -172,13 +176,11 @@ let conformance
         w.WriteBoolean("fusedMultiplyAdd", subject.Profile.Traits.FusedMultiplyAdd)
         w.WriteBoolean("flushesSubnormals", subject.Profile.Traits.FlushesSubnormals)
 
+        w.WriteString("verdict", Conclusion.word leftOut verdict)
+
         match verdict with
-        | Conclusion.Conforms -> w.WriteString("verdict", "conforms")
-        | Conclusion.Silent -> w.WriteString("verdict", "silent")
-        | Conclusion.Violates -> w.WriteString("verdict", "violates")
-        | Conclusion.Unsettled reasons ->
-            w.WriteString("verdict", "undecided")
-            strings w "reasons" reasons
+        | Conclusion.Unsettled reasons -> strings w "reasons" reasons
+        | _ -> ()
 
         profiles
         |> List.filter (fun (other, _) -> other.Name = subject.Name && Profiles.applies other)

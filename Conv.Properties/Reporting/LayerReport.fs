@@ -91,13 +91,6 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
 
         Terminal.out.MarkupLine $"{Markup.Escape(outcome.Subject.Name.PadRight 16)} {say}; {figures}"
 
-let private verdict outcome =
-    match outcome with
-    | Conclusion.Violates -> "violates"
-    | Conclusion.Unsettled _ -> "undecided"
-    | Conclusion.Silent -> "silent"
-    | Conclusion.Conforms -> "conforms"
-
 /// conformance.json of a workload.
 let json options (workload: Workload.Workload) (results: Layers.Result list) (outcomes: Layers.Outcome list) seconds (w: Utf8JsonWriter) =
     w.WriteStartObject()
@@ -109,7 +102,7 @@ let json options (workload: Workload.Workload) (results: Layers.Result list) (ou
     for outcome in outcomes do
         w.WriteStartObject()
         w.WriteString("name", outcome.Subject.Name)
-        w.WriteString("verdict", verdict outcome.Verdict)
+        w.WriteString("verdict", Conclusion.word [] outcome.Verdict)
         w.WriteNumber("held", outcome.Held)
         w.WriteNumber("layers", outcome.Layers)
         w.WriteEndObject()

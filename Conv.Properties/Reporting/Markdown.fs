@@ -24,14 +24,13 @@ let private status (cell: Conclusion.Cell) =
     | Conclusion.Inapplicable _ -> "not applicable"
     | Conclusion.Refused -> "unsupported"
 
-let private verdict judged =
+let private verdict leftOut judged =
     match judged with
-    | Conclusion.Conforms -> "conforms"
-    | Conclusion.Violates -> "violates"
     | Conclusion.Unsettled reasons -> "undecided: " + String.concat "; " reasons
     | Conclusion.Silent -> "no selected law says anything about it"
+    | _ -> Conclusion.word leftOut judged
 
-let private subject (judged: Matrix.Judged, probed: Probe.Probed) =
+let private subject leftOut (judged: Matrix.Judged, probed: Probe.Probed) =
     let subject, conclusion, cells = judged
     let count status = cells |> List.filter status |> List.length
     let held = count (fun c -> c.Status = Conclusion.Held)
@@ -41,7 +40,7 @@ let private subject (judged: Matrix.Judged, probed: Probe.Probed) =
     [
         $"## {cell subject.Name}"
         ""
-        $"**{verdict conclusion}**: {held} laws hold, {broken.Length} are broken, of {asked.Length} that it can be asked."
+        $"**{verdict leftOut conclusion}**: {held} laws hold, {broken.Length} are broken, of {asked.Length} that it can be asked."
         ""
 
         if Profiles.applies subject then
@@ -78,7 +77,13 @@ let private subject (judged: Matrix.Judged, probed: Probe.Probed) =
     ]
 
 /// The whole of a run of `verify`.
-let conformance (options: Run.Options) (judged: Matrix.Judged list) (profiles: (Subject * Probe.Probed) list) (seconds: float) =
+let conformance
+    (options: Run.Options)
+    (leftOut: string list)
+    (judged: Matrix.Judged list)
+    (profiles: (Subject * Probe.Probed) list)
+    (seconds: float)
+    =
     let tiers = options.Tiers |> List.map _.Name |> String.concat " and "
     let date = DateTime.UtcNow.ToString("yyyy-MM-dd", inv)
 
@@ -92,8 +97,11 @@ let conformance (options: Run.Options) (judged: Matrix.Judged list) (profiles: (
         $"Conv {Json.version}, specification 0.1, {date}, seed 0x{options.Seed:x}, {options.Cases} cases for each law and tier ({tiers}):"
         $"""{cases.ToString("N0", inv)} cases in {seconds.ToString("0", inv)} s on {RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.ProcessArchitecture}, {InstructionSet.here}."""
         ""
+        if not leftOut.IsEmpty then
+            "**A partial run**: " + String.concat "; " leftOut + "."
+            ""
         for one in List.zip judged (List.map snd profiles) do
-            yield! subject one
+            yield! subject leftOut one
     ]
     |> String.concat "\n"
     |> _.TrimEnd('\n')

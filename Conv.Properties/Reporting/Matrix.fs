@@ -109,8 +109,8 @@ let coverage (cells: Conclusion.Cell list) =
 /// A subject with its verdict and its cells.
 type Judged = Subject * Conclusion.Verdict * Conclusion.Cell list
 
-/// The verdict on each subject, one line each.
-let verdicts (judged: Judged list) =
+/// The verdict on each subject, one line each, and what the run left out.
+let verdicts (leftOut: string list) (judged: Judged list) =
     let width = judged |> List.map (fun (s, _, _) -> s.Name.Length) |> List.fold max 0
 
     for subject, verdict, cells in judged do
@@ -130,7 +130,7 @@ let verdicts (judged: Judged list) =
             else
                 "; warning: breaks " + String.Join(", ", warnings)
 
-        let colour, word, why =
+        let colour, why =
             match verdict with
             | Conclusion.Conforms ->
                 let others word status =
@@ -139,10 +139,15 @@ let verdicts (judged: Judged list) =
                     | some -> $", {some.Length} {word}"
 
                 let unsupported = others "unsupported" (fun c -> c.Status = Conclusion.Refused)
-                let inapplicable = others "not applicable" (fun c -> c.Status.IsInapplicable)
-                "green", "conforms", $"{held.Length} of {cells.Length} laws hold{inapplicable}{unsupported}{warned}"
-            | Conclusion.Violates -> "red", "violates", String.Join(", ", ids (fun c -> c.Status = Conclusion.Broken))
-            | Conclusion.Silent -> "grey", "silent", "no selected law can be satisfied by a shape that it supports"
-            | Conclusion.Unsettled reasons -> "yellow", "undecided", String.Join("; ", reasons)
+                // Of the laws on what it offers.
+                let asked = cells |> List.filter (fun c -> not c.Results.IsEmpty)
+                let inapplicable = others "not applicable" (fun c -> c.Status.IsInapplicable && not c.Results.IsEmpty)
+                let part = leftOut |> List.map (fun what -> "; " + what) |> String.concat ""
+                "green", $"{held.Length} of {asked.Length} laws hold{inapplicable}{unsupported}{warned}{part}"
+            | Conclusion.Violates -> "red", String.Join(", ", ids (fun c -> c.Status = Conclusion.Broken))
+            | Conclusion.Silent -> "grey", "no selected law can be satisfied by a shape that it supports"
+            | Conclusion.Unsettled reasons -> "yellow", String.Join("; ", reasons)
+
+        let word = Conclusion.word leftOut verdict
 
         Terminal.out.MarkupLine $"{Markup.Escape(subject.Name.PadRight width)}  [{colour}]{word}[/]: {Markup.Escape(Terminal.show why)}"

@@ -456,6 +456,59 @@ let ``claims and promises are read`` () =
     Assert.False((arithmetic f1 :?> Bilinear).SkipsZeroEntries)
     Assert.True((arithmetic (f1 + " skips-zeros=yes") :?> Bilinear).SkipsZeroEntries)
 
+[<Fact>]
+let ``an undeclared error is told by the least factor that explains it`` () =
+    // A relative error of 2⁻¹⁰.
+    let off =
+        { loop with
+            Name = "undeclared"
+            Profile =
+                { loop.Profile with
+                    ArithmeticOf = fun _ -> Opaque()
+                    Capabilities = Set.singleton Forward
+                }
+            Forward = fun s x k b -> loop.Forward s x k b |> Array.map (fun y -> y * (1f + MathF.ScaleB(1f, -10)))
+        }
+
+    let broken, verdict, cells = judged 40 [ law "MODEL-EXACT"; law "CHANNEL-SUM" ] off
+    Assert.Empty broken
+    Assert.NotEqual(Conclusion.Conforms, verdict)
+
+    match Conclusion.leastFactor cells with
+    // A product of its own: 2⁻¹⁰ is 2¹⁴ units; more terms have a larger bound.
+    | Some(law, _, Breaks _, factor) ->
+        Assert.Equal("MODEL-EXACT", law.Id)
+        Assert.InRange(factor, 2.0, 16384.0)
+    | other -> Assert.Fail $"{other}"
+
+// ---- said truthfully
+
+[<Fact>]
+let ``a run that leaves laws or a tier out is partial`` () =
+    let options = { Run.defaults with Cases = 30 }
+    Assert.Empty(Conclusion.leftOut options All.laws)
+    Assert.Equal("conforms", Conclusion.word [] Conclusion.Conforms)
+    let some = Conclusion.leftOut options (List.truncate 3 All.laws)
+    Assert.Equal<string list>([ $"{All.laws.Length - 3} of {All.laws.Length} laws were not asked" ], some)
+    Assert.Equal("partial", Conclusion.word some Conclusion.Conforms)
+    Assert.Equal("violates", Conclusion.word some Conclusion.Violates)
+    Assert.Equal<string list>([ "the bounded tier was not asked" ], Conclusion.leftOut { options with Tiers = [ Exact ] } All.laws)
+
+[<Fact>]
+let ``a Winograd and an int8 that declare nothing are told what they look like`` () =
+    let bare name =
+        let subject = Ours.implementations |> List.find (fun s -> s.Name = name)
+
+        { subject with
+            Profile = { subject.Profile with ArithmeticOf = fun _ -> AnyOrder() }
+        }
+
+    let hint subject = Claims.undeclared subject (Probe.ofSubject subject)
+    Assert.Contains("arithmetic=bilinear:", (hint (bare "winograd-f2x3")).Value)
+    Assert.Contains("arithmetic=quantized:8", (hint (bare "int8")).Value)
+    Assert.Contains("bfloat16", (hint (bare "bfloat16")).Value)
+    Assert.Equal(None, hint loop)
+
 // ---- told once
 
 [<Fact>]
