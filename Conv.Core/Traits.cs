@@ -9,6 +9,10 @@ public sealed record Traits
     /// <summary>A promise: the same call on the same addresses gives the same bits, whatever the schedule or the number of threads.</summary>
     public bool Deterministic { get; init; }
 
+    /// <summary>A promise beside <see cref="Deterministic"/>: the bits do not depend on where the tensors start either. Vector loops that begin at a
+    /// boundary do not keep it.</summary>
+    public bool SameAtAnyAddress { get; init; }
+
     /// <summary>Products and sums may be fused. Bounds hold either way.</summary>
     public bool FusedMultiplyAdd { get; init; }
 

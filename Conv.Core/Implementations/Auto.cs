@@ -53,7 +53,7 @@ public sealed class Auto : IConvolution
     public string Name { get; }
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) => _direct.Supports(shape);

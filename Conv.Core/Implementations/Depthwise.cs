@@ -21,7 +21,7 @@ public sealed class Depthwise : IVectorised
     public string Name => "depthwise";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
     IConvolution IVectorised.On(Simd simd) => new Depthwise(simd);

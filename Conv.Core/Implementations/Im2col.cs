@@ -22,7 +22,7 @@ public sealed partial class Im2col : IVectorised, IFusedConvolution
     public string Name => "im2col";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
     IConvolution IVectorised.On(Simd simd) => new Im2col(simd);

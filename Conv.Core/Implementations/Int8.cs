@@ -18,7 +18,7 @@ public sealed class Int8 : IConvolution
     public string Name => "int8";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true };
 
     /// <summary>Those whose sums cannot leave 32 bits: n·127² &lt; 2³¹.</summary>
     public bool Supports(ConvShape shape) => shape.TermsPerOutput <= int.MaxValue / (Largest * Largest);

@@ -54,7 +54,7 @@ public sealed class Narrow : IConvolution
     public string Name { get; }
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true };
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) => true;

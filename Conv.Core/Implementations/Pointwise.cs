@@ -23,7 +23,7 @@ public sealed class Pointwise : IVectorised
     public string Name => "pointwise";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true, KernelSizes = [(1, 1)] };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true, KernelSizes = [(1, 1)] };
 
     /// <inheritdoc/>
     IConvolution IVectorised.On(Simd simd) => new Pointwise(simd);

@@ -46,9 +46,9 @@ let arithmetic (subject: Subject) (probed: Probe.Probed) =
     with _ ->
         None
 
-/// The same bits whatever the call, the address and the number of threads, as far as it was seen.
+/// The same bits whatever the call and the number of threads, as far as it was seen.
 let deterministic (probed: Probe.Probed) =
-    let seen = List.choose id [ probed.Repeatable; probed.AnyAddress; probed.AnyThreads ]
+    let seen = List.choose id [ probed.Repeatable; probed.AnyThreads ]
     if probed.Repeatable.IsNone then None else Some(List.forall id seen)
 
 /// What a subject that declares plain sums looks like instead, and the line that declares it: then its violations may be of the declaration.
@@ -131,6 +131,9 @@ let differences (subject: Subject) (probed: Probe.Probed) : Difference list =
 
     [
         yield! either traits.Deterministic (deterministic probed) "repeatable"
+
+        if traits.SameAtAnyAddress && probed.AnyAddress = Some false then
+            DeclaredButNotSeen "the same bits at any address"
 
         if wider = Some 24 then
             yield! either traits.FusedMultiplyAdd probed.Fused "fused multiply-add"

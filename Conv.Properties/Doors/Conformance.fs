@@ -12,19 +12,35 @@ type ConformanceException(message: string) =
 
 /// What a law said of a convolution.
 [<Sealed>]
-type ConformanceResult internal (law: string, status: string, message: string, throws: bool) =
+type ConformanceResult
+    internal (law: Law, status: string, message: string, throws: bool, counterexample: string | null, seed: uint64, cases: int, compared: int64) =
     /// The law's id.
-    member _.Law = law
+    member _.Law = law.Id
+
+    /// "MUST", "SHOULD" or "MAY".
+    member _.Strength = (string law.Strength).ToUpperInvariant()
+
     /// "holds", "broken", "undecided", "unsupported" or "not applicable".
     member _.Status = status
     /// The counterexample, drawn; or the reason why nothing is decided; or what was compared.
     member _.Message = message
+    /// The shrunk counterexample as the line that <c>Conformance.Replay</c> takes; null where nothing is broken.
+    member _.Counterexample = counterexample
+    /// The seed that the cases were drawn by.
+    member _.Seed = seed
+    /// Cases that decided for the law.
+    member _.Cases = cases
+    /// Numbers compared.
+    member _.Compared = compared
 
     /// Throws for what is broken (a SHOULD or MAY too), faulted or undecided. A law that no supported shape can satisfy does not throw.
     /// <exception cref="ConformanceException">The law does not hold, or nothing was decided.</exception>
     member _.ThrowIfNotHeld() =
         if throws then
-            raise (ConformanceException $"{law}: {status}{Environment.NewLine}{message}")
+            raise (ConformanceException $"{law.Id}: {status}{Environment.NewLine}{message}")
+
+    /// The law and its status.
+    override _.ToString() = $"{law.Id}: {status}"
 
 /// Holds a convolution to the laws from any test framework: no framework is named here.
 [<AbstractClass; Sealed>]
@@ -38,6 +54,30 @@ type Conformance private () =
     static let figure law subject case verdict =
         Figure.drawing law subject case verdict
         @ [ "  judge it again with"; $"  Conformance.Replay(\"{Case.print case}\", …)" ]
+
+    /// What the results of a law, whatever the tiers, say.
+    static let concluded (supports: Lazy<bool>) seed (cell: Conclusion.Cell) =
+        let law, subject = cell.Law, cell.Subject
+
+        let result status message throws counterexample =
+            ConformanceResult(law, status, message, throws, counterexample, seed, cell.Held, cell.Elements)
+
+        match cell.Status with
+        | Conclusion.Held -> result "holds" $"{cell.Held} cases, {cell.Elements} elements compared" false null
+        | Conclusion.Broken ->
+            result
+                "broken"
+                (String.Join(Environment.NewLine, cell.Failures |> List.collect (fun f -> figure law subject f.Shrunk f.Verdict)))
+                true
+                (Case.print cell.Failures.Head.Shrunk)
+        | Conclusion.Open reason -> result "undecided" reason true null
+        | Conclusion.Inapplicable reason when supports.Value -> result "not applicable" reason false null
+        | Conclusion.Refused when supports.Value ->
+            result "unsupported" "no problem of the law is one that the convolution supports" false null
+        | Conclusion.Inapplicable _
+        | Conclusion.Refused -> result "undecided" "the convolution supports no shape that was tried" true null
+
+    static let supports subject = lazy (Subject.supportsSomething subject)
 
     static let check (id: string) (subject: Subject) cases seed =
         match All.tryFind id with
@@ -57,24 +97,39 @@ type Conformance private () =
                 |> Array.map (fun (l, s, tier) -> Run.law options l s tier)
                 |> List.ofArray
 
-            let cell = Conclusion.matrix [ law ] [ subject ] results |> List.head
+            Conclusion.matrix [ law ] [ subject ] results
+            |> List.head
+            |> concluded (supports subject) seed
 
-            match cell.Status with
-            | Conclusion.Held -> ConformanceResult(id, "holds", $"{cell.Held} cases, {cell.Elements} elements compared", false)
-            | Conclusion.Broken ->
-                ConformanceResult(
-                    id,
-                    "broken",
-                    String.Join(Environment.NewLine, cell.Failures |> List.collect (fun f -> figure law subject f.Shrunk f.Verdict)),
-                    true
-                )
-            | Conclusion.Open reason -> ConformanceResult(id, "undecided", reason, true)
-            | Conclusion.Inapplicable reason when Subject.supportsSomething subject ->
-                ConformanceResult(id, "not applicable", reason, false)
-            | Conclusion.Refused when Subject.supportsSomething subject ->
-                ConformanceResult(id, "unsupported", "no problem of the law is one that the convolution supports", false)
-            | Conclusion.Inapplicable _
-            | Conclusion.Refused -> ConformanceResult(id, "undecided", "the convolution supports no shape that was tried", true)
+    /// All laws that the subject can be asked, in turns of one case, as `verify` takes them.
+    static let checkAll (subject: Subject) cases seed : IReadOnlyList<ConformanceResult> =
+        let options = { Run.defaults with Cases = cases; Seed = seed; Threads = 1 }
+        let laws = All.laws |> List.filter (within subject.Profile.Capabilities)
+        let results = Run.all options (Run.jobs options (Order.arrange laws) [ subject ]) ignore
+        let supports = supports subject
+
+        Conclusion.matrix laws [ subject ] results
+        |> List.map (concluded supports seed)
+        |> Array.ofList
+        :> _
+
+    static let replay (line: string) (subject: Subject) =
+        let _, case = Case.parse line
+
+        match All.tryFind case.Law with
+        | Some law when within subject.Profile.Capabilities law ->
+            let result status message throws compared =
+                let counterexample: string | null = if status = "broken" then line else null
+                ConformanceResult(law, status, message, throws, counterexample, 0UL, (if status = "holds" then 1 else 0), compared)
+
+            match law.Judge subject case with
+            | Holds evidence -> result "holds" $"{evidence.Elements} elements compared" false evidence.Elements
+            | Undecided reason -> result "undecided" reason true 0L
+            | NotApplicable reason -> result "not applicable" reason false 0L
+            | Unsupported reason -> result "unsupported" reason false 0L
+            | Breaks _
+            | Faulted _ as verdict -> result "broken" (figure law subject case verdict |> String.concat Environment.NewLine) true 0L
+        | _ -> raise (FormatException $"'{case.Law}' is not a law that {subject.Name} can be asked.")
 
     static let ofDelegate
         (convolution: Convolution)
@@ -171,17 +226,47 @@ type Conformance private () =
         ) =
         ArgumentNullException.ThrowIfNull(line, nameof line)
         ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        let subject = ofDelegate convolution arithmetic supports traits
-        let _, case = Case.parse line
+        replay line (ofDelegate convolution arithmetic supports traits)
 
-        match laws |> List.tryFind (fun law -> law.Id = case.Law) with
-        | None -> raise (FormatException $"'{case.Law}' is not a law of a forward pass.")
-        | Some law ->
-            match law.Judge subject case with
-            | Holds evidence -> ConformanceResult(law.Id, "holds", $"{evidence.Elements} elements compared", false)
-            | Undecided reason -> ConformanceResult(law.Id, "undecided", reason, true)
-            | NotApplicable reason -> ConformanceResult(law.Id, "not applicable", reason, false)
-            | Unsupported reason -> ConformanceResult(law.Id, "unsupported", reason, false)
-            | Breaks _
-            | Faulted _ as verdict ->
-                ConformanceResult(law.Id, "broken", figure law subject case verdict |> String.concat Environment.NewLine, true)
+    /// <summary>Judges one case again: whatever was checked, gradients and views too.</summary>
+    /// <param name="line">The line that a counterexample prints.</param>
+    /// <param name="convolution">The implementation that broke the law.</param>
+    /// <exception cref="FormatException">The line is not a case, or of a law that the implementation cannot be asked.</exception>
+    static member Replay(line: string, convolution: IConvolution) =
+        ArgumentNullException.ThrowIfNull(line, nameof line)
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
+        replay line (Contract.ofConvolution convolution)
+
+    /// <summary>Holds a convolution to every law that it can be asked, in one call.</summary>
+    /// <param name="convolution">Called from one thread at a time.</param>
+    /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
+    /// <param name="supports">The shapes that it takes; null means all.</param>
+    /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    static member CheckAll
+        (
+            convolution: Convolution,
+            [<Optional; DefaultParameterValue(null: Arithmetic | null)>] arithmetic: Arithmetic | null,
+            [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
+            [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64
+        ) =
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
+        checkAll (ofDelegate convolution arithmetic supports traits) cases seed
+
+    /// <summary>Holds an implementation of the contract to every law that it can be asked, by the optional contracts that it has.</summary>
+    /// <param name="convolution">The implementation.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    static member CheckAll
+        (
+            convolution: IConvolution,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64
+        ) =
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
+        checkAll (Contract.ofConvolution convolution) cases seed

@@ -35,8 +35,7 @@ let private isBias (trial: Trial) (y: Approx) =
                 (Array.map (float32 >> float) b.Value.Data)
 
         { y with Error = own } =~= spread
-    // Nothing is declared of its sums: what differs settles nothing.
-    | :? Opaque -> y =~= spread
+    // Of any other arithmetic, declared or not: there is nothing to sum.
     | _ -> y === spread
 
 let private zeros (a: Approx) = Approx.zeros (Approx.dims a)

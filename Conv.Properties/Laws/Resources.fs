@@ -150,6 +150,10 @@ let private guardZones =
                 for name, guard in [ "NaN", nanf; "1e30", 1e30f ] do
                     same (placed { elsewhere with Guard = guard }) usual
                     |> named $"between zones of {name}" "between zones of zeros, at the same addresses"
+                if trial.Profile.Traits.SameAtAnyAddress then
+                    same usual (placed Placement.plain)
+                    |> named "at these addresses, by bits that change with the address" "at the usual ones"
+
                 usual =~= plain () |> named "at these addresses" "the plain call"
             ])
 

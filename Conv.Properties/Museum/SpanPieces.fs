@@ -129,7 +129,7 @@ type private Operators(name: string, organs: Organs) =
         member _.Name = name
         member _.Supports shape = Textbook.inReach shape
         member _.ArithmeticOf _ = AnyOrder()
-        member _.Traits = Traits(Deterministic = true)
+        member _.Traits = Traits(Deterministic = true, SameAtAnyAddress = true)
         member _.Prepare(shape, kernel, bias) = prepare Operation.Forward shape kernel bias [||]
 
     interface IFusedConvolution with

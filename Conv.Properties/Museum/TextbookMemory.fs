@@ -270,7 +270,7 @@ type private Convolution(name: string, organs: Organs) =
         // Flat indices are 32 bits wide.
         member _.Supports shape = Textbook.inReach shape && organs.Workspace shape < (1L <<< 27)
         member _.ArithmeticOf _ = AnyOrder()
-        member _.Traits = Traits(Deterministic = true, Threaded = true)
+        member _.Traits = Traits(Deterministic = true, SameAtAnyAddress = true, Threaded = true)
         member _.Prepare(shape, kernel, bias) = prepare shape kernel bias
 
     interface IInPlaceConvolution with

@@ -247,7 +247,7 @@ let rows (subject: Subject) (p: Probe.Probed) : (string * string * string) list 
         (if traits.FlushesSubnormals then "may flush subnormals" else "gradual underflow"),
         known rangeInWords p.ResultRange
         "same bits again", yes traits.Deterministic, known yes p.Repeatable
-        "same bits at any address", yes traits.Deterministic, known yes p.AnyAddress
+        "same bits at any address", yes (traits.Deterministic && traits.SameAtAnyAddress), known yes p.AnyAddress
         "same bits on any threads", (if traits.Threaded then yes traits.Deterministic else "not offered"), known yes p.AnyThreads
         "NaN",
         arithmetic

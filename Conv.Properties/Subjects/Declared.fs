@@ -167,6 +167,7 @@ let parse (others: string list) (text: string) : Declared =
             "gradients"
             "skips-zeros"
             "deterministic"
+            "same-at-any-address"
             "fma"
             "flushes"
             "kernels"
@@ -225,6 +226,7 @@ let parse (others: string list) (text: string) : Declared =
     let traits =
         Traits(
             Deterministic = yes "deterministic",
+            SameAtAnyAddress = yes "same-at-any-address",
             FusedMultiplyAdd = yes "fma",
             FlushesSubnormals = yes "flushes",
             KernelSizes = kernels,

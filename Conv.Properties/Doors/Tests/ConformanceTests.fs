@@ -215,3 +215,25 @@ let ``a bilinear algorithm without an exact tier is judged by its bound`` () =
         // Declared for shapes that are not its own.
         Assert.Contains("F(4, 3)", (throws (Conformance.Check("MODEL-BOUND", honest, declared))).Message)
     | other -> Assert.Fail $"{other}"
+
+[<Fact>]
+let ``all laws are checked in one call, and results say what they are`` () =
+    let results = Conformance.CheckAll(honest, cases = 12)
+    Assert.Equal<string>(Conformance.Laws, results |> Seq.map _.Law)
+    Assert.DoesNotContain(results, (fun r -> r.Status = "broken"))
+    let exact = results |> Seq.find (fun r -> r.Law = "MODEL-EXACT")
+    Assert.Equal(("MUST", "holds", 0UL, 12), (exact.Strength, exact.Status, exact.Seed, exact.Cases))
+    Assert.True(exact.Compared > 12L && isNull exact.Counterexample)
+
+    let wrong = spoiled (fun _ y -> if y.Length > 0 then y[0] <- y[0] + 1f)
+    let broken = Conformance.CheckAll(wrong, cases = 12) |> Seq.find (fun r -> r.Law = "MODEL-EXACT")
+    Assert.Equal("broken", broken.Status)
+    Assert.Equal("broken", Conformance.Replay(nonNull broken.Counterexample, wrong).Status)
+
+[<Fact>]
+let ``counterexamples of gradients replay too`` () =
+    let loop = Catalogue.All |> Seq.find (fun c -> c.Name = "loop")
+    let law = (All.tryFind "ADJOINT-INPUT").Value
+    let line = Case.print (Address.case 0UL law (Contract.ofConvolution loop).Profile Exact 0)
+    Assert.Equal("holds", Conformance.Replay(line, loop).Status)
+    Assert.Throws<FormatException>(fun () -> Conformance.Replay(line, honest) |> ignore) |> ignore<FormatException>
