@@ -13,7 +13,8 @@ type ConformanceException(message: string) =
 /// What a law said of a convolution.
 [<Sealed>]
 type ConformanceResult
-    internal (law: Law, status: string, message: string, throws: bool, counterexample: string | null, seed: uint64, cases: int, compared: int64) =
+    internal
+    (law: Law, status: string, message: string, throws: bool, counterexample: string | null, seed: uint64, cases: int, compared: int64) =
     /// The law's id.
     member _.Law = law.Id
 

@@ -225,8 +225,15 @@ let ``all laws are checked in one call, and results say what they are`` () =
     Assert.Equal(("MUST", "holds", 0UL, 12), (exact.Strength, exact.Status, exact.Seed, exact.Cases))
     Assert.True(exact.Compared > 12L && isNull exact.Counterexample)
 
-    let wrong = spoiled (fun _ y -> if y.Length > 0 then y[0] <- y[0] + 1f)
-    let broken = Conformance.CheckAll(wrong, cases = 12) |> Seq.find (fun r -> r.Law = "MODEL-EXACT")
+    let wrong =
+        spoiled (fun _ y ->
+            if y.Length > 0 then
+                y[0] <- y[0] + 1f)
+
+    let broken =
+        Conformance.CheckAll(wrong, cases = 12)
+        |> Seq.find (fun r -> r.Law = "MODEL-EXACT")
+
     Assert.Equal("broken", broken.Status)
     Assert.Equal("broken", Conformance.Replay(nonNull broken.Counterexample, wrong).Status)
 
@@ -236,4 +243,6 @@ let ``counterexamples of gradients replay too`` () =
     let law = (All.tryFind "ADJOINT-INPUT").Value
     let line = Case.print (Address.case 0UL law (Contract.ofConvolution loop).Profile Exact 0)
     Assert.Equal("holds", Conformance.Replay(line, loop).Status)
-    Assert.Throws<FormatException>(fun () -> Conformance.Replay(line, honest) |> ignore) |> ignore<FormatException>
+
+    Assert.Throws<FormatException>(fun () -> Conformance.Replay(line, honest) |> ignore)
+    |> ignore<FormatException>
