@@ -59,7 +59,8 @@ public sealed class Winograd : IVectorised
         _tile = new WinogradTile(outputs, taps, pairs.Length, aligned);
         Traits = new Traits
         {
-            Deterministic = true, SameAtAnyAddress = true,
+            Deterministic = true,
+            SameAtAnyAddress = true,
             FusedMultiplyAdd = MultiplyAdd.IsFused,
             Threaded = true,
             KernelSizes = [(taps, taps)],
