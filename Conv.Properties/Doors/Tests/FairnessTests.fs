@@ -1,5 +1,4 @@
-/// Honest convolutions are not accused, and bounds and certificates end where their lemmas do (docs/bounds.md). Each test failed before what it
-/// is for was mended.
+/// Honest convolutions are not accused, and bounds and certificates end where their lemmas do (docs/bounds.md).
 module Conv.Properties.FairnessTests
 
 open System
