@@ -6,10 +6,14 @@ namespace Conv;
 /// <param name="Rectify">Whether negative results become zero (ReLU). NaN stays NaN.</param>
 public sealed record Epilogue(ReadOnlyMemory<float> Scale, ReadOnlyMemory<float> Shift, bool Rectify);
 
-/// <summary>Optional beside <see cref="IConvolution"/>: a convolution with its epilogue in one call, on every supported shape.</summary>
+/// <summary>Optional beside <see cref="IConvolution"/>: a convolution with its epilogue in one call, on every supported shape that
+/// <see cref="SupportsFused"/> takes.</summary>
 /// <remarks>Source: docs/specification.md, the clauses FUSE.</remarks>
 public interface IFusedConvolution
 {
+    /// <summary>Whether a supported shape is taken with an epilogue: every one, unless it says otherwise.</summary>
+    bool SupportsFused(ConvShape shape) => true;
+
     /// <summary>As <see cref="IConvolution.Prepare"/>, with an epilogue.</summary>
     /// <param name="shape">A supported shape.</param>
     /// <param name="kernel">O×(C/G)×K_h×K_w, dense, row-major.</param>

@@ -1,12 +1,28 @@
 namespace Conv;
 
+/// <summary>By what ⟨conv(X, K) + b, dY⟩ is differentiated.</summary>
+public enum Gradient
+{
+    /// <summary>dX.</summary>
+    Input,
+
+    /// <summary>dK.</summary>
+    Kernel,
+
+    /// <summary>db.</summary>
+    Bias,
+}
+
 /// <summary>
-/// Optional beside <see cref="IConvolution"/>: the gradients of ⟨conv(X, K) + b, dY⟩, on every shape that the implementation supports.
+/// Optional beside <see cref="IConvolution"/>: the gradients of ⟨conv(X, K) + b, dY⟩, on every supported shape that <see cref="Supports"/> takes.
 /// </summary>
 /// <remarks>All tensors are dense and row-major, in the layouts of <see cref="ConvShape"/>; what a result held before does not matter.
 /// Source: docs/specification.md, the clauses ADJ.</remarks>
 public interface IGradients
 {
+    /// <summary>Whether this gradient is taken on a shape whose forward convolution is supported: all of them, unless it says otherwise.</summary>
+    bool Supports(Gradient gradient, ConvShape shape) => true;
+
     /// <summary><c>dX[n,c,h,w] = Σ dY[n,o,i,j] · k[o,c',u,v]</c> over the o of the group and the i, j, u, v with h = i·s_h + u·d_h − p_t and
     /// w = j·s_w + v·d_w − p_l; an input that no window reads gets zero.</summary>
     /// <param name="shape">The forward convolution, a supported one.</param>

@@ -21,10 +21,14 @@ public readonly record struct TensorView(int Offset, int Stride0, int Stride1, i
     public int At(int i0, int i1, int i2, int i3) => Offset + (i0 * Stride0) + (i1 * Stride1) + (i2 * Stride2) + (i3 * Stride3);
 }
 
-/// <summary>Optional beside <see cref="IConvolution"/>: a convolution that reads and writes through views, on every supported shape.</summary>
+/// <summary>Optional beside <see cref="IConvolution"/>: a convolution that reads and writes through views, on every supported shape that
+/// <see cref="SupportsViews"/> takes.</summary>
 /// <remarks>Source: docs/specification.md, the clauses VIEW.</remarks>
 public interface IViewConvolution
 {
+    /// <summary>Whether a supported shape is taken through views: every one, unless it says otherwise.</summary>
+    bool SupportsViews(ConvShape shape) => true;
+
     /// <summary>The convolution of the viewed input with the viewed kernel, written through the output's view. What the output's span
     /// holds between the viewed elements stays as it is. The bound is that of the dense call.</summary>
     /// <param name="shape">A supported shape.</param>

@@ -1,6 +1,6 @@
 /// A case is a pure function of (profile, tier, law, seed, index): whatever ran before, at any number of threads, however many cases were
 /// asked for.
-module Conv.Properties.Address
+module internal Conv.Properties.Address
 
 open FsCheck
 open FsCheck.FSharp

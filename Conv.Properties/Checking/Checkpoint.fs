@@ -1,5 +1,5 @@
 /// How far a run has come, in a file beside its report: what was found is not lost with the process, and another goes on from there.
-module Conv.Properties.Checkpoint
+module internal Conv.Properties.Checkpoint
 
 open System.IO
 open System.Text.Json

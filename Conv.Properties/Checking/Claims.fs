@@ -1,5 +1,5 @@
 /// What a subject declares beside what was found out about it.
-module Conv.Properties.Claims
+module internal Conv.Properties.Claims
 
 open Conv
 

@@ -1,5 +1,5 @@
 /// What the results mean: green must be earned.
-module Conv.Properties.Conclusion
+module internal Conv.Properties.Conclusion
 
 open System.Collections.Generic
 open MathNet.Numerics.Distributions

@@ -1,6 +1,6 @@
 /// Tensors of almost 2³¹ elements, whose bytes lie beyond 2³²: offsets that leave 32 bits on the way, and loops whose last step does. The
 /// operands are functions of their index, so that the definition needs no second copy.
-module Conv.Properties.Huge
+module internal Conv.Properties.Huge
 
 open System
 open System.Threading.Tasks

@@ -6,7 +6,7 @@ open System.Runtime.Intrinsics.Arm
 open System.Runtime.Intrinsics.X86
 
 /// What the runtime lets a process use of its processor.
-type Instructions =
+type internal Instructions =
     {
         /// Bits of Vector<T>; 0 where it is emulated.
         VectorBits: int
@@ -20,7 +20,7 @@ type Instructions =
     override i.ToString() = $"vector={i.VectorBits} widest={i.WidestBits} fused={i.Fused}"
 
 /// Code that a process can be made to run on.
-type InstructionSet =
+type internal InstructionSet =
     {
         /// The name in options and reports.
         Name: string
@@ -32,7 +32,7 @@ type InstructionSet =
     }
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
-module InstructionSet =
+module internal InstructionSet =
     /// What this process uses.
     let here =
         {

@@ -1,6 +1,6 @@
 /// Which laws kill which pieces of the museum, and how soon. A killed piece is a broken subject like any other: nothing here knows its name
 /// or its fault.
-module Conv.Properties.Kills
+module internal Conv.Properties.Kills
 
 open System
 open System.Collections.Generic

@@ -1,6 +1,6 @@
 /// Holds subjects to the definition on the layers of real networks, at their published sizes: the whole output by CHECKSUM, and sampled
 /// elements by their bound.
-module Conv.Properties.Layers
+module internal Conv.Properties.Layers
 
 open System
 open System.Threading.Tasks

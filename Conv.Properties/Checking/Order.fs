@@ -1,6 +1,6 @@
 /// The turns that laws take on a subject before they go round: what is expected to kill a broken convolution soonest comes first, and cheap
 /// before dear. They are data: order.tsv, which `museum --order` derives from the kill matrix.
-module Conv.Properties.Order
+module internal Conv.Properties.Order
 
 /// Law and tier of each turn.
 let turns: struct (string * string) list =

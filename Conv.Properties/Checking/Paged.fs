@@ -1,5 +1,5 @@
 /// Laws judged beside pages that end the process when they are touched: what was judged is written down before, for whoever is left.
-module Conv.Properties.Paged
+module internal Conv.Properties.Paged
 
 open System
 open System.IO

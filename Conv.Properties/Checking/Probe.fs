@@ -1,6 +1,6 @@
 /// What a subject does, found out without being told: calls whose answers tell one way of computing from another. What it declares decides
 /// on which shapes it is asked, and nothing else. Every probe ends: one that meets an exception, or no shape to ask on, knows nothing.
-module Conv.Properties.Probe
+module internal Conv.Properties.Probe
 
 open System
 open FsCheck

@@ -1,5 +1,5 @@
 /// Holds subjects to laws: the only place that calls FsCheck's engine.
-module Conv.Properties.Run
+module internal Conv.Properties.Run
 
 open System
 open System.Collections.Concurrent
@@ -21,6 +21,8 @@ type Options =
         Threads: int
         /// Whether the first broken MUST ends a run.
         FailFast: bool
+        /// How long a run may take; what it has not settled by then stays undecided.
+        TimeLimit: TimeSpan option
     }
 
 let defaults =
@@ -30,6 +32,7 @@ let defaults =
         Tiers = [ Exact; Bounded ]
         Threads = Environment.ProcessorCount
         FailFast = false
+        TimeLimit = None
     }
 
 /// A case that breaks a law, as it was drawn and as it was shrunk, and the verdict on the shrunk one.
@@ -80,27 +83,35 @@ let private isFailure verdict =
     | Faulted _ -> true
     | _ -> false
 
-/// Why a case says nothing whose failure did not repeat in a fresh process.
-let unrepeated = "it failed, but not again in a fresh process"
+/// Why a case says nothing whose failure did not repeat in a fresh process, or on a fresh instance.
+let unrepeated = "it failed, but not again "
 
-/// A failure of a subject in a process of its own must repeat in a fresh one, in which no earlier call has done damage. Memory that grows from
-/// call to call shows only in the old one.
+/// Lets the next call be the first, where the subject can have more than one beginning.
+let private renew (subject: Subject) =
+    subject.Foreign |> Option.iter _.Renew()
+    subject.Fresh |> Option.iter (fun renew -> renew ())
+
+let private hasBeginnings (subject: Subject) = subject.Foreign.IsSome || subject.Fresh.IsSome
+
+/// A failure must repeat in a fresh process, or on a fresh instance, to which no earlier call has done damage. Memory that grows from call to
+/// call shows only in the old one.
 let private confirm (law: Law) (subject: Subject) case verdict =
-    match subject.Foreign, verdict with
-    | None, _
-    | _, Faulted(Foreign(Trouble.Greedy, _), _) -> verdict
-    | Some processes, _ when isFailure verdict ->
-        processes.Renew()
+    match verdict with
+    | Faulted(Foreign(Trouble.Greedy, _), _) -> verdict
+    | _ when isFailure verdict && hasBeginnings subject ->
+        renew subject
 
         match law.Judge subject case with
         | again when isFailure again -> again
         | _ ->
-            match processes.Linger() with
+            match subject.Foreign |> Option.bind _.Linger() with
             | Some(trouble, text) -> Faulted(Foreign(trouble, $"a moment after the call, {text}"), Call.none case.Problem)
             | None ->
+                let where = if subject.Foreign.IsSome then "in a fresh process" else "on a fresh instance"
+
                 match verdict with
-                | Faulted(fault, _) -> Undecided $"{unrepeated}: {Fault.describe fault}"
-                | _ -> Undecided $"{unrepeated}: its numbers were wrong"
+                | Faulted(fault, _) -> Undecided $"{unrepeated}{where}: {Fault.describe fault}"
+                | _ -> Undecided $"{unrepeated}{where}: its numbers were wrong"
     | _ -> verdict
 
 /// Whether a process gave no answer: then each attempt at a smaller case costs another process.
@@ -149,6 +160,9 @@ let private shrink (law: Law) (subject: Subject) rnd size drawn limit =
     // A law that cannot judge a smaller case says nothing about the subject: the engine would take the exception for a failure, shrink to
     // it, and lose the counterexample.
     let holds case =
+        // A new instance costs little; a new process is made when the search is over.
+        subject.Fresh |> Option.iter (fun renew -> renew ())
+
         try
             not (isFailure (law.Judge subject case))
         with _ ->
@@ -201,6 +215,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let mutable failure: Failure option = None
     let mutable fault: string option = None
     let mutable milliseconds = 0.0
+    /// The case that is being judged.
+    let mutable current: Case option = None
 
     let discard reason =
         let before =
@@ -215,6 +231,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
     let judge () =
         let case = Address.case options.Seed law subject.Profile tier index
+        current <- Some case
         digest <- Address.digest digest case
 
         match confirm law subject case (law.Judge subject case) with
@@ -247,6 +264,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             found <- Some case
             verdictFound <- Some verdict
 
+        current <- None
         index <- index + 1
 
     let timed work =
@@ -277,6 +295,15 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
     /// Whether the subject's process gave no answer.
     member _.Died = verdictFound |> Option.exists isDeath
+
+    /// Why a call failed, in words that do not depend on the case.
+    member _.Cause =
+        match verdictFound with
+        | Some(Faulted(fault, _)) -> Some(Fault.describe fault |> String.filter (Char.IsDigit >> not))
+        | _ -> None
+
+    /// Whether any case has decided for the law.
+    member _.HasHeld = held > 0
 
     /// How far it has come.
     member _.State: State =
@@ -356,6 +383,12 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         if not s.Ended then
             abandoned <- Some reason
 
+    /// Nothing more is judged, since there is no time left; a case whose calls have not returned is named.
+    member s.TimeOut() =
+        match current with
+        | Some case -> s.Abandon $"no time was left, and a case had not returned: {Case.print case}"
+        | None -> s.Abandon $"no time was left after {index} cases"
+
     /// Cases judged so far.
     member _.Cases = index
 
@@ -387,15 +420,10 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                             processes.Patience <- None
                     | _ -> shrink law subject rnd size drawn (snd shrinkBudget)
 
-                let verdict =
-                    match subject.Foreign with
-                    | None -> law.Judge subject shrunk
-                    | Some processes ->
-                        processes.Renew()
-                        law.Judge subject shrunk
-
+                renew subject
+                let verdict = law.Judge subject shrunk
                 // What fails only under haste, or only after other calls, is not smaller: the drawn case was confirmed.
-                let lost = subject.Foreign.IsSome && not (isFailure verdict)
+                let lost = hasBeginnings subject && not (isFailure verdict)
 
                 failure <-
                     Some
@@ -478,8 +506,11 @@ let opening (turns: struct (string * string) list) (sessions: Session[]) : Sessi
 /// Between two times that a run is written down.
 let private keepEvery = TimeSpan.FromSeconds 5.0
 
-/// Laws in which the process of a subject may fail to answer before it is asked no more.
+/// Laws in which the process of a subject may fail to answer, or one cause fail every call, before it is asked no more.
 let mostDeaths = 8
+
+/// How long a call may go on when there is no time left, before nobody waits for it any more.
+let private overtime = TimeSpan.FromSeconds 10.0
 
 /// Runs the jobs in turns of one case, on the given number of threads: a subject that is broken fails while most laws have judged a few cases.
 /// With `FailFast` the first broken MUST ends the run, and the results are those of the cases judged by then. `news` is told one at a time.
@@ -526,17 +557,31 @@ let allFrom
     use enough = new CancellationTokenSource()
     let gate = obj ()
     let tell one = lock gate (fun () -> news one)
-    let deaths = ConcurrentDictionary<string, int>()
+    let deaths = ConcurrentDictionary<struct (string * string), int>()
 
-    /// Of a subject whose process dies in one law after the other, enough has been seen.
+    /// Of a subject whose process dies in one law after the other, or that fails every call in the same way, enough has been seen.
     let bury (session: Session) =
-        if session.Died then
-            let name = session.Subject.Name
+        let name = session.Subject.Name
 
-            if deaths.AddOrUpdate(name, 1, (fun _ count -> count + 1)) = mostDeaths then
-                for other in sessions do
-                    if other.Subject.Name = name then
-                        other.Abandon $"not asked to the end: its process failed in {mostDeaths} laws before"
+        let repeats cause = deaths.AddOrUpdate(struct (name, cause), 1, (fun _ count -> count + 1)) = mostDeaths
+
+        let abandon reason =
+            for other in sessions do
+                if other.Subject.Name = name then
+                    other.Abandon $"not asked to the end: {reason} in {mostDeaths} laws before"
+
+        if session.Died then
+            if repeats "" then
+                abandon "its process failed"
+        else
+            match session.Cause with
+            | Some cause when
+                repeats cause
+                && sessions
+                   |> Array.forall (fun other -> other.Subject.Name <> name || other.Law.Kind = KitLaw || not other.HasHeld)
+                ->
+                abandon "every call failed, in the same way"
+            | _ -> ()
 
     /// One turn; how many cases were judged.
     let step (session: Session) =
@@ -600,11 +645,23 @@ let allFrom
 
         tell (Judged judged)
 
+    let work () =
+        Parallel.For(0, options.Threads, ParallelOptions(MaxDegreeOfParallelism = options.Threads), take)
+        |> ignore<ParallelLoopResult>
+
     do
         use _ = new Timer((fun _ -> lock said write), null, keepEvery, keepEvery)
 
-        Parallel.For(0, options.Threads, ParallelOptions(MaxDegreeOfParallelism = options.Threads), take)
-        |> ignore<ParallelLoopResult>
+        match options.TimeLimit with
+        | None -> work ()
+        | Some limit ->
+            enough.CancelAfter limit
+            // A call that never returns keeps its thread, and nobody waits for it.
+            Task.Factory.StartNew(work, TaskCreationOptions.LongRunning).Wait(limit + overtime)
+            |> ignore<bool>
+
+            for session in sessions do
+                session.TimeOut()
 
     [ for session in sessions -> session.Result ]
 

@@ -1,5 +1,5 @@
 /// The command line. Exit codes: 0 conforms, 1 a law is broken, 2 bad usage, 3 a foreign subject could not be opened, 4 undecided.
-module Conv.Properties.Cli
+module internal Conv.Properties.Cli
 
 open System
 open System.CommandLine

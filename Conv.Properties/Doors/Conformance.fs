@@ -5,44 +5,6 @@ open System.Collections.Generic
 open System.Runtime.InteropServices
 open Conv
 
-/// A law did not hold; the message is the counterexample.
-[<Sealed>]
-type ConformanceException(message: string) =
-    inherit Exception(message)
-
-/// What a law said of a convolution.
-[<Sealed>]
-type ConformanceResult
-    internal
-    (law: Law, status: string, message: string, throws: bool, counterexample: string | null, seed: uint64, cases: int, compared: int64) =
-    /// The law's id.
-    member _.Law = law.Id
-
-    /// "MUST", "SHOULD" or "MAY".
-    member _.Strength = (string law.Strength).ToUpperInvariant()
-
-    /// "holds", "broken", "undecided", "unsupported" or "not applicable".
-    member _.Status = status
-    /// The counterexample, drawn; or the reason why nothing is decided; or what was compared.
-    member _.Message = message
-    /// The shrunk counterexample as the line that <c>Conformance.Replay</c> takes; null where nothing is broken.
-    member _.Counterexample = counterexample
-    /// The seed that the cases were drawn by.
-    member _.Seed = seed
-    /// Cases that decided for the law.
-    member _.Cases = cases
-    /// Numbers compared.
-    member _.Compared = compared
-
-    /// Throws for what is broken (a SHOULD or MAY too), faulted or undecided. A law that no supported shape can satisfy does not throw.
-    /// <exception cref="ConformanceException">The law does not hold, or nothing was decided.</exception>
-    member _.ThrowIfNotHeld() =
-        if throws then
-            raise (ConformanceException $"{law.Id}: {status}{Environment.NewLine}{message}")
-
-    /// The law and its status.
-    override _.ToString() = $"{law.Id}: {status}"
-
 /// Holds a convolution to the laws from any test framework: no framework is named here.
 [<AbstractClass; Sealed>]
 type Conformance private () =
@@ -80,7 +42,20 @@ type Conformance private () =
 
     static let supports subject = lazy (Subject.supportsSomething subject)
 
-    static let check (id: string) (subject: Subject) cases seed =
+    static let options cases seed (timeLimit: TimeSpan) =
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
+        ArgumentOutOfRangeException.ThrowIfLessThan(timeLimit, TimeSpan.Zero, nameof timeLimit)
+
+        { Run.defaults with
+            Cases = cases
+            Seed = seed
+            Threads = 1
+            TimeLimit = if timeLimit = TimeSpan.Zero then None else Some timeLimit
+        }
+
+    static let check (id: string) (subject: Subject) cases seed timeLimit =
+        let options = options cases seed timeLimit
+
         match All.tryFind id with
         | None -> raise (ArgumentException($"'{id}' is not a law; Conformance.Laws lists them.", "law"))
         | Some law when not (within subject.Profile.Capabilities law) ->
@@ -91,20 +66,15 @@ type Conformance private () =
                 )
             )
         | Some law ->
-            let options = { Run.defaults with Cases = cases; Seed = seed; Threads = 1 }
-
-            let results =
-                Run.jobs options [ law ] [ subject ]
-                |> Array.map (fun (l, s, tier) -> Run.law options l s tier)
-                |> List.ofArray
+            let results = Run.all options (Run.jobs options [ law ] [ subject ]) ignore
 
             Conclusion.matrix [ law ] [ subject ] results
             |> List.head
             |> concluded (supports subject) seed
 
     /// All laws that the subject can be asked, in turns of one case, as `verify` takes them.
-    static let checkAll (subject: Subject) cases seed : IReadOnlyList<ConformanceResult> =
-        let options = { Run.defaults with Cases = cases; Seed = seed; Threads = 1 }
+    static let checkAll (subject: Subject) cases seed timeLimit : IReadOnlyList<ConformanceResult> =
+        let options = options cases seed timeLimit
         let laws = All.laws |> List.filter (within subject.Profile.Capabilities)
         let results = Run.all options (Run.jobs options (Order.arrange laws) [ subject ]) ignore
         let supports = supports subject
@@ -132,16 +102,14 @@ type Conformance private () =
             | Faulted _ as verdict -> result "broken" (figure law subject case verdict |> String.concat Environment.NewLine) true 0L
         | _ -> raise (FormatException $"'{case.Law}' is not a law that {subject.Name} can be asked.")
 
-    static let ofDelegate
+    /// What a method declares; what it does not say is AnyOrder, every shape, nothing promised.
+    static let ofMethod
         (convolution: Convolution)
-        (arithmetic: Arithmetic | null)
+        (arithmetic: ConvShape -> Arithmetic)
         (supports: Func<ConvShape, bool> | null)
         (traits: Traits | null)
         =
-        let arithmetic =
-            match arithmetic with
-            | null -> AnyOrder() :> Arithmetic
-            | declared -> declared
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
 
         let profile =
             { Profile.Plain with
@@ -149,7 +117,7 @@ type Conformance private () =
                     (match supports with
                      | null -> (fun _ -> true)
                      | supports -> supports.Invoke)
-                ArithmeticOf = fun _ -> arithmetic
+                ArithmeticOf = arithmetic
                 Traits =
                     (match traits with
                      | null -> Traits.Default
@@ -158,25 +126,42 @@ type Conformance private () =
 
         Contract.ofMethod "convolution" profile convolution
 
+    static let always (arithmetic: Arithmetic | null) : ConvShape -> Arithmetic =
+        match arithmetic with
+        | null -> fun _ -> AnyOrder()
+        | declared -> fun _ -> declared
+
+    static let ofShape (arithmetic: Func<ConvShape, Arithmetic>) =
+        ArgumentNullException.ThrowIfNull(arithmetic, nameof arithmetic)
+        arithmetic.Invoke
+
+    static let ofInstance (convolution: IConvolution) =
+        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
+        Contract.ofConvolution convolution
+
+    static let ofFactory (create: Func<IConvolution>) =
+        ArgumentNullException.ThrowIfNull(create, nameof create)
+        Contract.ofFactory create.Invoke
+
     /// The ids of the laws that any convolution can be asked, in the order of the catalogue.
     static member Laws: IReadOnlyList<string> = ids laws
 
     /// <summary>The ids of the laws that an implementation can be asked, by the optional contracts that it has.</summary>
     /// <param name="convolution">The implementation.</param>
     static member LawsOf(convolution: IConvolution) : IReadOnlyList<string> =
-        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        let offered = (Contract.ofConvolution convolution).Profile.Capabilities
+        let offered = (ofInstance convolution).Profile.Capabilities
         All.laws |> List.filter (within offered) |> ids
 
-    /// <summary>Holds a convolution to one law.</summary>
+    /// <summary>Holds a method to one law.</summary>
     /// <param name="law">One of <see cref="Laws"/>.</param>
     /// <param name="convolution">Called from one thread at a time.</param>
     /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
     /// <param name="supports">The shapes that it takes; null means all.</param>
     /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
-    /// <param name="cases">Cases for each tier.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
     /// <param name="seed">The same seed gives the same cases.</param>
-    /// <exception cref="ArgumentException">There is no such law.</exception>
+    /// <param name="timeLimit">How long it may take; what is not settled by then is undecided, also where a call does not return. Zero: as long as it takes.</param>
+    /// <exception cref="ArgumentException">There is no such law, or it asks for more than is offered.</exception>
     static member Check
         (
             law: string,
@@ -185,38 +170,147 @@ type Conformance private () =
             [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
             [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null,
             [<Optional; DefaultParameterValue(200)>] cases: int,
-            [<Optional; DefaultParameterValue(0UL)>] seed: uint64
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64,
+            [<Optional>] timeLimit: TimeSpan
         ) =
         ArgumentNullException.ThrowIfNull(law, nameof law)
-        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
-        check law (ofDelegate convolution arithmetic supports traits) cases seed
+        check law (ofMethod convolution (always arithmetic) supports traits) cases seed timeLimit
 
-    /// <summary>Holds an implementation of the contract to one law, under what it declares of itself.</summary>
+    /// <summary>Holds a method whose arithmetic depends on the shape to one law.</summary>
+    /// <param name="law">One of <see cref="Laws"/>.</param>
+    /// <param name="convolution">Called from one thread at a time.</param>
+    /// <param name="arithmetic">How it sums a shape.</param>
+    /// <param name="supports">The shapes that it takes; null means all.</param>
+    /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    /// <param name="timeLimit">How long it may take; what is not settled by then is undecided, also where a call does not return. Zero: as long as it takes.</param>
+    /// <exception cref="ArgumentException">There is no such law, or it asks for more than is offered.</exception>
+    static member Check
+        (
+            law: string,
+            convolution: Convolution,
+            arithmetic: Func<ConvShape, Arithmetic>,
+            [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
+            [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64,
+            [<Optional>] timeLimit: TimeSpan
+        ) =
+        ArgumentNullException.ThrowIfNull(law, nameof law)
+        check law (ofMethod convolution (ofShape arithmetic) supports traits) cases seed timeLimit
+
+    /// <summary>Holds an implementation, under what it declares of itself, to one law.</summary>
     /// <param name="law">One of <see cref="LawsOf"/>.</param>
     /// <param name="convolution">The implementation.</param>
-    /// <param name="cases">Cases for each tier.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
     /// <param name="seed">The same seed gives the same cases.</param>
-    /// <exception cref="ArgumentException">There is no such law.</exception>
+    /// <param name="timeLimit">How long it may take; what is not settled by then is undecided, also where a call does not return. Zero: as long as it takes.</param>
+    /// <exception cref="ArgumentException">There is no such law, or it asks for more than is offered.</exception>
     static member Check
         (
             law: string,
             convolution: IConvolution,
             [<Optional; DefaultParameterValue(200)>] cases: int,
-            [<Optional; DefaultParameterValue(0UL)>] seed: uint64
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64,
+            [<Optional>] timeLimit: TimeSpan
         ) =
         ArgumentNullException.ThrowIfNull(law, nameof law)
-        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
-        check law (Contract.ofConvolution convolution) cases seed
+        check law (ofInstance convolution) cases seed timeLimit
 
-    /// <summary>Judges one case again.</summary>
-    /// <param name="line">The line that a counterexample prints.</param>
-    /// <param name="convolution">The convolution that broke the law.</param>
+    /// <summary>Holds an implementation, of which there can be fresh instances, to one law.</summary>
+    /// <param name="law">One of <see cref="LawsOf"/>.</param>
+    /// <param name="create">Makes an instance. A failure is confirmed and shrunk on instances that were not called before, so that its line replays.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    /// <param name="timeLimit">How long it may take; what is not settled by then is undecided, also where a call does not return. Zero: as long as it takes.</param>
+    /// <exception cref="ArgumentException">There is no such law, or it asks for more than is offered.</exception>
+    static member Check
+        (
+            law: string,
+            create: Func<IConvolution>,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64,
+            [<Optional>] timeLimit: TimeSpan
+        ) =
+        ArgumentNullException.ThrowIfNull(law, nameof law)
+        check law (ofFactory create) cases seed timeLimit
+
+    /// <summary>Holds a method to every law that it can be asked: the results in the order of the catalogue.</summary>
+    /// <param name="convolution">Called from one thread at a time.</param>
     /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
     /// <param name="supports">The shapes that it takes; null means all.</param>
     /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
-    /// <exception cref="FormatException">The line is not a case.</exception>
+    /// <param name="cases">Cases for each law and tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    /// <param name="timeLimit">How long it may take; what is not settled by then is undecided, also where a call does not return. Zero: as long as it takes.</param>
+    static member CheckAll
+        (
+            convolution: Convolution,
+            [<Optional; DefaultParameterValue(null: Arithmetic | null)>] arithmetic: Arithmetic | null,
+            [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
+            [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64,
+            [<Optional>] timeLimit: TimeSpan
+        ) =
+        checkAll (ofMethod convolution (always arithmetic) supports traits) cases seed timeLimit
+
+    /// <summary>Holds a method whose arithmetic depends on the shape to every law that it can be asked: the results in the order of the catalogue.</summary>
+    /// <param name="convolution">Called from one thread at a time.</param>
+    /// <param name="arithmetic">How it sums a shape.</param>
+    /// <param name="supports">The shapes that it takes; null means all.</param>
+    /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    /// <param name="timeLimit">How long it may take; what is not settled by then is undecided, also where a call does not return. Zero: as long as it takes.</param>
+    static member CheckAll
+        (
+            convolution: Convolution,
+            arithmetic: Func<ConvShape, Arithmetic>,
+            [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
+            [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64,
+            [<Optional>] timeLimit: TimeSpan
+        ) =
+        checkAll (ofMethod convolution (ofShape arithmetic) supports traits) cases seed timeLimit
+
+    /// <summary>Holds an implementation, under what it declares of itself, to every law that it can be asked: the results in the order of the catalogue.</summary>
+    /// <param name="convolution">The implementation.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    /// <param name="timeLimit">How long it may take; what is not settled by then is undecided, also where a call does not return. Zero: as long as it takes.</param>
+    static member CheckAll
+        (
+            convolution: IConvolution,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64,
+            [<Optional>] timeLimit: TimeSpan
+        ) =
+        checkAll (ofInstance convolution) cases seed timeLimit
+
+    /// <summary>Holds an implementation, of which there can be fresh instances, to every law that it can be asked: the results in the order of the catalogue.</summary>
+    /// <param name="create">Makes an instance. A failure is confirmed and shrunk on instances that were not called before, so that its line replays.</param>
+    /// <param name="cases">Cases for each law and tier.</param>
+    /// <param name="seed">The same seed gives the same cases.</param>
+    /// <param name="timeLimit">How long it may take; what is not settled by then is undecided, also where a call does not return. Zero: as long as it takes.</param>
+    static member CheckAll
+        (
+            create: Func<IConvolution>,
+            [<Optional; DefaultParameterValue(200)>] cases: int,
+            [<Optional; DefaultParameterValue(0UL)>] seed: uint64,
+            [<Optional>] timeLimit: TimeSpan
+        ) =
+        checkAll (ofFactory create) cases seed timeLimit
+
+    /// <summary>Judges one case of a method again.</summary>
+    /// <param name="line">The line that a counterexample prints.</param>
+    /// <param name="convolution">Called from one thread at a time.</param>
+    /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
+    /// <param name="supports">The shapes that it takes; null means all.</param>
+    /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
+    /// <exception cref="FormatException">The line is not a case, or of a law that cannot be asked here.</exception>
     static member Replay
         (
             line: string,
@@ -226,48 +320,38 @@ type Conformance private () =
             [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null
         ) =
         ArgumentNullException.ThrowIfNull(line, nameof line)
-        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        replay line (ofDelegate convolution arithmetic supports traits)
+        replay line (ofMethod convolution (always arithmetic) supports traits)
 
-    /// <summary>Judges one case again: whatever was checked, gradients and views too.</summary>
+    /// <summary>Judges one case of a method whose arithmetic depends on the shape again.</summary>
     /// <param name="line">The line that a counterexample prints.</param>
-    /// <param name="convolution">The implementation that broke the law.</param>
-    /// <exception cref="FormatException">The line is not a case, or of a law that the implementation cannot be asked.</exception>
-    static member Replay(line: string, convolution: IConvolution) =
-        ArgumentNullException.ThrowIfNull(line, nameof line)
-        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        replay line (Contract.ofConvolution convolution)
-
-    /// <summary>Holds a convolution to every law that it can be asked, in one call.</summary>
     /// <param name="convolution">Called from one thread at a time.</param>
-    /// <param name="arithmetic">How it sums; null means AnyOrder.</param>
+    /// <param name="arithmetic">How it sums a shape.</param>
     /// <param name="supports">The shapes that it takes; null means all.</param>
     /// <param name="traits">What else it promises (determinism) and where to look for shapes that it takes; null means nothing.</param>
-    /// <param name="cases">Cases for each law and tier.</param>
-    /// <param name="seed">The same seed gives the same cases.</param>
-    static member CheckAll
+    /// <exception cref="FormatException">The line is not a case, or of a law that cannot be asked here.</exception>
+    static member Replay
         (
+            line: string,
             convolution: Convolution,
-            [<Optional; DefaultParameterValue(null: Arithmetic | null)>] arithmetic: Arithmetic | null,
+            arithmetic: Func<ConvShape, Arithmetic>,
             [<Optional; DefaultParameterValue(null: Func<ConvShape, bool> | null)>] supports: Func<ConvShape, bool> | null,
-            [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null,
-            [<Optional; DefaultParameterValue(200)>] cases: int,
-            [<Optional; DefaultParameterValue(0UL)>] seed: uint64
+            [<Optional; DefaultParameterValue(null: Traits | null)>] traits: Traits | null
         ) =
-        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
-        checkAll (ofDelegate convolution arithmetic supports traits) cases seed
+        ArgumentNullException.ThrowIfNull(line, nameof line)
+        replay line (ofMethod convolution (ofShape arithmetic) supports traits)
 
-    /// <summary>Holds an implementation of the contract to every law that it can be asked, by the optional contracts that it has.</summary>
+    /// <summary>Judges one case of an implementation, under what it declares of itself, again.</summary>
+    /// <param name="line">The line that a counterexample prints.</param>
     /// <param name="convolution">The implementation.</param>
-    /// <param name="cases">Cases for each law and tier.</param>
-    /// <param name="seed">The same seed gives the same cases.</param>
-    static member CheckAll
-        (
-            convolution: IConvolution,
-            [<Optional; DefaultParameterValue(200)>] cases: int,
-            [<Optional; DefaultParameterValue(0UL)>] seed: uint64
-        ) =
-        ArgumentNullException.ThrowIfNull(convolution, nameof convolution)
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(cases, nameof cases)
-        checkAll (Contract.ofConvolution convolution) cases seed
+    /// <exception cref="FormatException">The line is not a case, or of a law that cannot be asked here.</exception>
+    static member Replay(line: string, convolution: IConvolution) =
+        ArgumentNullException.ThrowIfNull(line, nameof line)
+        replay line (ofInstance convolution)
+
+    /// <summary>Judges one case of an implementation, of which there can be fresh instances, again.</summary>
+    /// <param name="line">The line that a counterexample prints.</param>
+    /// <param name="create">Makes an instance. A failure is confirmed and shrunk on instances that were not called before, so that its line replays.</param>
+    /// <exception cref="FormatException">The line is not a case, or of a law that cannot be asked here.</exception>
+    static member Replay(line: string, create: Func<IConvolution>) =
+        ArgumentNullException.ThrowIfNull(line, nameof line)
+        replay line (ofFactory create)

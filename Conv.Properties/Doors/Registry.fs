@@ -1,5 +1,5 @@
 /// Every subject that has a name.
-module Conv.Properties.Registry
+module internal Conv.Properties.Registry
 
 open System
 

@@ -1,5 +1,5 @@
 /// What `verify` does once its arguments are understood: run, show the progress, print, write the report, give the exit code.
-module Conv.Properties.Verify
+module internal Conv.Properties.Verify
 
 open System
 open System.Collections.Generic

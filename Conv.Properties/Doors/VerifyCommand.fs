@@ -131,6 +131,7 @@ let command () =
                 Tiers = parsed.GetRequiredValue tier |> parseTiers
                 Threads = parsed.GetRequiredValue threads |> atLeastOne "threads"
                 FailFast = parsed.GetRequiredValue failFast
+                TimeLimit = None
             }
 
         let chosen = parsed.GetRequiredValue laws |> lawsMatching

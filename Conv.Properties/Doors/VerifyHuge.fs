@@ -1,5 +1,5 @@
 /// `verify --huge`: tensors of almost 2³¹ elements, each subject and problem in a process of its own, which has a limit of time and memory.
-module Conv.Properties.VerifyHuge
+module internal Conv.Properties.VerifyHuge
 
 open System
 open System.Diagnostics

@@ -1,5 +1,5 @@
 /// What `museum` does: every law on every piece, how soon each piece fails, and what usual testing would have seen.
-module Conv.Properties.VerifyMuseum
+module internal Conv.Properties.VerifyMuseum
 
 open System
 open System.IO

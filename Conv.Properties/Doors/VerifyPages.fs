@@ -1,6 +1,6 @@
 /// `verify --guard-pages`: the laws that lay memory, beside pages that nobody may touch. A touched page ends the process: each subject is
 /// judged in a child, and what a child was judging when it died is a counterexample.
-module Conv.Properties.VerifyPages
+module internal Conv.Properties.VerifyPages
 
 open System
 open System.IO

@@ -1,5 +1,5 @@
 /// `verify --isa`: the same run on several instruction sets, each in a process of its own, and what their reports say beside each other.
-module Conv.Properties.VerifySets
+module internal Conv.Properties.VerifySets
 
 open System
 open System.IO

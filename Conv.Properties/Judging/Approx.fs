@@ -1,15 +1,18 @@
-namespace Conv.Properties
+namespace Conv.Properties.Judging
 
 open System
+open Conv.Properties
 
 /// Values with a proven bound on the distance of each from the exact one. No law mentions a tolerance: the operations here carry the
-/// errors along, rounded outward.
+/// errors along, rounded outward. Public, since F# finds operators on public types alone, and therefore in a namespace of its own, which whoever
+/// opens the façade's does not see.
 [<NoEquality; NoComparison>]
 type Approx =
-    {
-        Value: Values
-        Error: Error
-    }
+    internal
+        {
+            Value: Values
+            Error: Error
+        }
 
     /// Exact zeros that nobody has looked at.
     member a.IsBlank = a.Value.IsBlank && a.Error.IsZero
@@ -66,8 +69,13 @@ type Approx =
         else
             { a with Value = Values.withData (Array.map (~-) a.Value.Data) a.Value }
 
+namespace Conv.Properties
+
+open System
+open Conv.Properties.Judging
+
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
-module Approx =
+module internal Approx =
     let exact value = { Value = value; Error = Zero }
 
     /// An array whose element comes from the flat index `source` gives, or is zero for −1.

@@ -8,7 +8,7 @@ open Conv
 /// What the kit derives from a declared bilinear algorithm: whether it computes the correlation at all, the roundings that it collects,
 /// its program on absolute values, and the grid on which it is exact. docs/bounds.md, lemmas 4 and 5.
 [<Sealed; AllowNullLiteral>]
-type BilinearProgram private (algorithm: Bilinear) =
+type internal BilinearProgram private (algorithm: Bilinear) =
     static let cache = ConditionalWeakTable<Bilinear, BilinearProgram>()
     static let entries (m: RationalMatrix) = Array2D.init m.Rows m.Columns (fun row column -> m[row, column])
     static let absolute (m: Rational[,]) = m |> Array2D.map (fun q -> Rational.Abs(q).ToDouble())

@@ -1,5 +1,5 @@
 /// How far a correct subject may be from the exact result: theorems, no tolerances. Every number here is a lemma of docs/bounds.md.
-module Conv.Properties.Bound
+module internal Conv.Properties.Bound
 
 open System
 open Conv
@@ -100,9 +100,11 @@ let private ofBilinear (algorithm: Bilinear) flushes (s: ConvShape) (x: float[])
 
     sums
 
-/// Lemma 19: F times what a plain sum may err by, of the element's own terms or of the largest operands'.
+/// Lemma 19: F times what a plain sum and the addition of a bias may err by, whether there is one or not, of the element's own terms or of the
+/// largest operands'.
 let private ofWithin (within: Within) operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) =
-    let m, underflow = roundings operation s x bias
+    let m = Operation.terms operation s + 1L
+    let underflow = float m * smallest
     let factor = within.Factor * gamma m
     let sums = absoluteSum operation s x k bias
 

@@ -2,7 +2,7 @@ namespace Conv.Properties
 
 /// How far each value may be from the exact one.
 [<NoEquality; NoComparison>]
-type Error =
+type internal Error =
     | Zero
     | Each of float[]
 
@@ -13,7 +13,7 @@ type Error =
         | Each errors -> errors[index]
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
-module Error =
+module internal Error =
     let map (f: float[] -> float[]) error =
         match error with
         | Zero -> Zero

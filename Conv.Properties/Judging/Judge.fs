@@ -1,5 +1,5 @@
 /// From the equations of a law on one case to a verdict.
-module Conv.Properties.Judge
+module internal Conv.Properties.Judge
 
 open System
 open Conv
@@ -82,6 +82,13 @@ let private undeclared (trial: Trial) (call: Call) =
         | :? Opaque -> true
         | _ -> false)
 
+/// Whether the subject answers what the law is about: an operation beside the forward pass, where the law calls one.
+let serves (calls: Call list) =
+    let beside = calls |> List.filter (fun call -> call.Operation <> Operation.Forward)
+
+    (if beside.IsEmpty then calls else beside)
+    |> List.exists (fun call -> not call.ByOracle)
+
 /// Runs the equations of a law on one case.
 let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject) (case: Case) : Verdict =
     let trial = Trial(subject, case, false)
@@ -90,7 +97,7 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
         let equations = equations trial
         let calls = trial.Calls
 
-        if not (List.isEmpty calls) && calls |> List.forall _.ByOracle then
+        if not (List.isEmpty calls || serves calls) then
             Unsupported "no problem of the case is supported"
         elif relates && calls |> List.forall (sameCall calls.Head) then
             NotApplicable "both sides are the same call"
@@ -130,10 +137,10 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
     | Declined -> Unsupported "the subject declined"
     | ForeignFault _ as error -> Faulted(Fault.ofException error, Call.none case.Problem)
 
-/// What a case would say of a subject that declared plain sums: the verdict, and how many times their bound it exceeds at most. An error of
-/// fewer times than that does not explain the result.
+/// What a case would say of a subject that claimed no more than plain sums do: the verdict, and how many times their bound it exceeds at most.
+/// An error of fewer times than that does not explain the result.
 let asPlainSums (judge: Subject -> Case -> Verdict) (subject: Subject) (case: Case) : Verdict * float =
-    let declared = { subject.Profile with ArithmeticOf = fun _ -> AnyOrder() }
+    let declared = { subject.Profile with ArithmeticOf = fun _ -> Within 1.0 }
     let verdict = judge { subject with Profile = declared } { case with Tier = Bounded }
 
     let factor =
@@ -157,7 +164,7 @@ let plan subject equations case =
 
     try
         equations trial |> ignore<Equation list>
-    with Inapplicable _ ->
-        ()
-
-    trial.Calls
+        trial.Calls
+    with
+    | Inapplicable _ -> trial.Calls
+    | Declined -> []

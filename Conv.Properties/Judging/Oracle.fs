@@ -1,6 +1,6 @@
 /// The definition of the specification, written a second time and differently: a scatter from the input instead of a gather for the
 /// output. It shares no code with Conv.Core beyond the shape's numbers. Exact on integers below 2⁵³; else docs/bounds.md, lemma 7.
-module Conv.Properties.Oracle
+module internal Conv.Properties.Oracle
 
 open Conv
 

@@ -1,6 +1,6 @@
 /// Bounds and certificates of arithmetics whose operands, partial sums or results have fewer bits than float32: docs/bounds.md, lemmas 14
 /// and 15.
-module Conv.Properties.Reduced
+module internal Conv.Properties.Reduced
 
 open System
 open Conv

@@ -1,5 +1,5 @@
 /// The units that all bounds are made of: docs/bounds.md, lemma 1.
-module Conv.Properties.Roundoff
+module internal Conv.Properties.Roundoff
 
 open System
 

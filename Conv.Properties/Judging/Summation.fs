@@ -1,6 +1,6 @@
 /// Trees of summation: found from outside by terms that absorb others, simulated, and told in words.
 /// Source: Xie et al. 2024, FPRev: revealing floating-point accumulation orders.
-module Conv.Properties.Summation
+module internal Conv.Properties.Summation
 
 open System
 

@@ -2,14 +2,15 @@ namespace Conv.Properties
 
 open System
 open Conv
+open Conv.Properties.Judging
 
 /// Raised inside a judgement when the subject fails to answer; `Judge` turns it into a verdict.
-exception SubjectFault of Fault * Call
+exception internal SubjectFault of Fault * Call
 
 /// One case in front of one subject: the tensors of the case, the convolution that a law calls, and the record of its calls.
 /// In planning, nothing is computed: the calls are only recorded, so that a generator can see which problems a law will pose.
 [<Sealed>]
-type Trial(subject: Subject, case: Case, planning: bool) =
+type internal Trial(subject: Subject, case: Case, planning: bool) =
     let calls = ResizeArray<Call>()
     let shape = case.Problem
     let mutable outside = false
@@ -104,14 +105,15 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 |> Array.mapi (fun at carried -> (carried + own.At at) * Roundoff.inflation)
             )
 
-    let misdeclared (s: ConvShape) =
+    /// Why what is declared for a shape cannot be; of a shape that was declined nothing is said.
+    let misdeclared (s: ConvShape) answered =
         match subject.Profile.ArithmeticOf s with
         | :? Bilinear as algorithm ->
             let program = BilinearProgram.Of algorithm
 
             if not program.ComputesCorrelation then
                 Some "The declared matrices A, B, G do not compute a correlation."
-            elif not (program.Fits s) then
+            elif answered && not (program.Fits s) then
                 Some $"F({program.Tile}, {program.Taps}) is declared for a shape that it does not compute."
             else
                 None
@@ -130,8 +132,11 @@ type Trial(subject: Subject, case: Case, planning: bool) =
                 ByOracle = false
             }
 
-        misdeclared s
-        |> Option.iter (fun why -> raise (SubjectFault(Misdeclared why, call [||])))
+        let check answered =
+            misdeclared s answered
+            |> Option.iter (fun why -> raise (SubjectFault(Misdeclared why, call [||])))
+
+        check (not subject.Profile.Declines)
 
         let output: float32[] option =
             try
@@ -140,6 +145,8 @@ type Trial(subject: Subject, case: Case, planning: bool) =
             | Declined -> None
             | SubjectFault(fault, _) -> raise (SubjectFault(fault, call [||]))
             | error -> raise (SubjectFault(Fault.ofException error, call [||]))
+
+        check output.IsSome
 
         let length = Operation.length operation s
 
@@ -205,14 +212,7 @@ type Trial(subject: Subject, case: Case, planning: bool) =
 
     /// An operation by `run` where the subject supports the shape, else by the oracle. `certify`: whether its error is evaluated.
     let compute certify operation run (s: ConvShape) (first: Approx) (second: Approx) (bias: Approx option) =
-        let supported =
-            subject.Profile.Supports s
-            && (match operation with
-                | Operation.Forward -> true
-                | Operation.Fused _ -> subject.Profile.Capabilities.Contains Fused
-                | Operation.Transposed -> subject.Profile.Capabilities.Contains Transposed
-                | _ -> subject.Profile.Capabilities.Contains Gradients)
-
+        let supported = subject.Profile.Offers(operation, s)
         let noBias () = Approx.exact (Values.zeros (0, 1, 1, 1))
 
         if planning then

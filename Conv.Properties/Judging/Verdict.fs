@@ -1,11 +1,12 @@
 namespace Conv.Properties
 
 open Conv
+open Conv.Properties.Judging
 
 /// One problem that a law gave to the subject (or, where the subject does not support it, to the oracle) and what came back. Input and
 /// kernel are the operation's operands.
 [<NoEquality; NoComparison>]
-type Call =
+type internal Call =
     {
         Operation: Operation
         Shape: ConvShape
@@ -17,7 +18,7 @@ type Call =
     }
 
 [<RequireQualifiedAccess>]
-module Call =
+module internal Call =
     /// No call: a shape alone, where what went wrong is no number.
     let none shape =
         {
@@ -31,7 +32,7 @@ module Call =
         }
 
 /// How the two sides of an equation are held against each other.
-type Relation =
+type internal Relation =
     /// |left − right| ≤ left.Error + right.Error.
     | Agrees
     /// The same numbers, whatever the errors; +0 = −0.
@@ -43,7 +44,7 @@ type Relation =
 
 /// One equation of a law on one case.
 [<NoEquality; NoComparison>]
-type Equation =
+type internal Equation =
     {
         Left: Approx
         Right: Approx
@@ -54,7 +55,7 @@ type Equation =
 
 /// What a person needs to see why a case breaks a law.
 [<NoEquality; NoComparison>]
-type Witness =
+type internal Witness =
     {
         Equation: Equation
         /// Flat indices of the elements that differ by more than they may.
@@ -62,7 +63,7 @@ type Witness =
         Calls: Call list
     }
 
-type Evidence =
+type internal Evidence =
     {
         /// Elements compared.
         Elements: int64
@@ -74,7 +75,7 @@ type Evidence =
         Outputs: uint64
     }
 
-type Fault =
+type internal Fault =
     | Threw of message: string
     | WrongLength of expected: int64 * actual: int64
     | Misdeclared of string
@@ -84,7 +85,7 @@ type Fault =
     | Foreign of Trouble * text: string
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
-module Fault =
+module internal Fault =
     /// What a subject threw, and where.
     let ofException (error: exn) =
         match error with
@@ -118,7 +119,7 @@ module Fault =
         | Foreign(_, what) -> $"no answer: {what}"
 
 [<NoEquality; NoComparison>]
-type Verdict =
+type internal Verdict =
     | Holds of Evidence
     | Breaks of Witness
     | Faulted of Fault * Call
@@ -127,10 +128,10 @@ type Verdict =
     | Unsupported of string
 
 /// Raised inside a judgement where a law has nothing to say about a case or subject.
-exception Inapplicable of string
+exception internal Inapplicable of string
 
 [<AutoOpen>]
-module Equations =
+module internal Equations =
     /// left = right within their proven errors: equality where both are exact.
     let (=~=) left right =
         {

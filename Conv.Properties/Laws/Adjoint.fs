@@ -1,7 +1,8 @@
 /// Group 4: the backward passes, transposed convolution and fused epilogues.
-module Conv.Properties.Adjoint
+module internal Conv.Properties.Adjoint
 
 open Conv
+open Conv.Properties.Judging
 
 let private gradients = "the gradient of ⟨conv(X, K), dY⟩; bounds: docs/bounds.md, lemmas 12 and 16"
 
@@ -253,7 +254,7 @@ let private transposedShape =
         4
         "TRANSPOSED-SHAPE"
         "the transposed output size, for every output padding below the stride, convolves back to the input size and grows with the output padding, which is read back from it"
-        Geometry
+        TransposedSize
         (Law.terms
             "TRN-2"
             "Dumoulin & Visin 2016, §4"

@@ -1,8 +1,9 @@
 /// Group 2: algebra of the values.
-module Conv.Properties.Algebra
+module internal Conv.Properties.Algebra
 
 open System
 open Conv
+open Conv.Properties.Judging
 
 let private bilinearity = "bilinearity of the definition"
 

@@ -1,5 +1,5 @@
 /// Every law, in the order of the catalogue. Adding a law: one value in one of the lists below.
-module Conv.Properties.All
+module internal Conv.Properties.All
 
 let laws: Law list =
     Specification.laws

@@ -6,7 +6,7 @@ open FsCheck.FSharp
 open Conv
 
 /// Which numbers a law is judged on.
-type Data =
+type internal Data =
     /// Exact tier: integers on the subject's grid. Bounded tier: uniform, wide-ranging and positive reals.
     | Any
     /// As Any, but where the arithmetic is AnyOrder the exact tier takes reals over a wide range: each output is a single product.
@@ -23,7 +23,7 @@ type Data =
     | Tiny
 
 /// Draws the cases of a law for a subject: the geometry, then numbers on the grid of the arithmetic that the geometry meets.
-module Draw =
+module internal Draw =
     /// What one problem of a case leaves room for: what a product counts in units of the grid, live channels, the kernel's step, the units
     /// that a sum may have, and the greatest operand.
     type private Room =
@@ -240,9 +240,8 @@ module Draw =
                         }
 
                     let problems = Judge.plan subject equations case
-                    let serves = problems |> List.exists (fun call -> not call.ByOracle)
 
-                    if not serves && left > 0 then
+                    if not (Judge.serves problems) && left > 0 then
                         return! attempt (left - 1)
                     else
                         let! kind = fill profile tier data problems (growth (Trial(subject, case, true))) chains

@@ -1,5 +1,5 @@
 /// Group 5, continued: empty and large tensors, and calls that are none.
-module Conv.Properties.Edges
+module internal Conv.Properties.Edges
 
 open System
 open FsCheck.FSharp
@@ -384,20 +384,17 @@ let private badLengths (subject: Subject) (s: ConvShape) =
 
 /// The other operations with a tensor of the wrong length, and what its parameter may be called.
 let private badOperands (subject: Subject) (s: ConvShape) =
-    let offers = subject.Profile.Capabilities.Contains
     let elements (d0: int, d1: int, d2: int, d3: int) = int64 d0 * int64 d1 * int64 d2 * int64 d3
 
     let operations =
         [
-            if offers Gradients then
-                Operation.BackwardInput, [ "first", "outputGradient"; "second", "kernel"; "result", "inputGradient" ]
-                Operation.BackwardKernel, [ "first", "input"; "second", "outputGradient"; "result", "kernelGradient" ]
-                Operation.BackwardBias, [ "first", "outputGradient"; "result", "biasGradient" ]
-            if offers Transposed then
-                Operation.Transposed, [ "first", "input"; "second", "kernel"; "bias", "bias"; "result", "output" ]
-            if offers Fused then
-                Operation.Fused true, [ "first", "input"; "second", "kernel"; "result", "output" ]
+            Operation.BackwardInput, [ "first", "outputGradient"; "second", "kernel"; "result", "inputGradient" ]
+            Operation.BackwardKernel, [ "first", "input"; "second", "outputGradient"; "result", "kernelGradient" ]
+            Operation.BackwardBias, [ "first", "outputGradient"; "result", "biasGradient" ]
+            Operation.Transposed, [ "first", "input"; "second", "kernel"; "bias", "bias"; "result", "output" ]
+            Operation.Fused true, [ "first", "input"; "second", "kernel"; "result", "output" ]
         ]
+        |> List.filter (fun (operation, _) -> subject.Profile.Offers(operation, s))
 
     [
         for operation, tensors in operations do

@@ -1,8 +1,9 @@
 /// Group 6: what IEEE 754 says of NaN, infinities, precision and range.
-module Conv.Properties.FloatingPoint
+module internal Conv.Properties.FloatingPoint
 
 open System
 open Conv
+open Conv.Properties.Judging
 
 let private ieee = "IEEE Std 754-2019, §6 and §7; docs/bounds.md, lemma 17"
 

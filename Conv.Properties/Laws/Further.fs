@@ -1,8 +1,9 @@
 /// Group 7: further laws of values and shapes, and the order of summation.
-module Conv.Properties.Further
+module internal Conv.Properties.Further
 
 open System
 open Conv
+open Conv.Properties.Judging
 
 let private bilinearity = "bilinearity of the definition"
 

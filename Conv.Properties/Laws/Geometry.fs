@@ -1,5 +1,5 @@
 /// Group 3: geometry.
-module Conv.Properties.Geometry
+module internal Conv.Properties.Geometry
 
 open System
 open Conv
@@ -559,7 +559,7 @@ let private same =
         3
         "SAME"
         "SAME padding gives ⌈h/s⌉ outputs with the fewest zeros, half on each side; an odd one stands at the end (upper) or at the beginning (lower)"
-        Geometry
+        SamePads
         (Law.terms
             "SAME-1"
             "ONNX operator Conv, auto_pad; TensorFlow, tf.nn.convolution"

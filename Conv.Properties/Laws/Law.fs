@@ -5,13 +5,13 @@ open FsCheck
 open FsCheck.FSharp
 open Conv
 
-type Strength =
+type internal Strength =
     | Must
     | Should
     | May
 
 /// Hughes' kinds of property (How to Specify It!, 2019), with the kit's own.
-type Kind =
+type internal Kind =
     | Postcondition
     | Invariant
     | Metamorphic
@@ -31,7 +31,7 @@ type Kind =
 
 /// An equation about convolution that any implementation can be held to. It knows no test framework, no epsilon and no subject.
 [<NoEquality; NoComparison>]
-type Law =
+type internal Law =
     {
         Id: string
         Group: int
@@ -56,7 +56,7 @@ type Law =
     }
 
 [<RequireQualifiedAccess>]
-module Law =
+module internal Law =
     /// Everything that a law leaves open until it says otherwise.
     let private blank =
         {
@@ -162,14 +162,14 @@ module Law =
             Product = fun m n k a lda b ldb bias c ldc -> call (fun () -> subject.Product m n k a lda b ldb bias c ldc)
         }
 
-    /// A law on the kit's own formulas.
+    /// A law on formulas: the kit's own, and whose a subject offers.
     let ofFormula group id statement needs (terms: Terms) (cases: Gen<ConvShape>) (judge: Subject -> Case -> Verdict) : Law =
         { blank with
             Id = id
             Group = group
             Clause = terms.Clause
             Kind = KitLaw
-            Domain = "the kit's own formulas"
+            Domain = "formulas of sizes and costs"
             Statement = statement
             Source = terms.Source
             Detects = terms.Detects

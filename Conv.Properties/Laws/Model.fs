@@ -1,9 +1,10 @@
 /// Group 1: the definition as a model, and probes that read single points of it.
-module Conv.Properties.Model
+module internal Conv.Properties.Model
 
 open System
 open FsCheck.FSharp
 open Conv
+open Conv.Properties.Judging
 
 let private definition = "the definition; oracle: docs/bounds.md, lemma 7"
 

@@ -1,8 +1,9 @@
 /// Group 5: memory, state, threads.
-module Conv.Properties.Resources
+module internal Conv.Properties.Resources
 
 open System
 open Conv
+open Conv.Properties.Judging
 
 let private contract =
     "the contract of a convolution: its output is a function of its arguments, and nothing else is written"
@@ -424,6 +425,10 @@ let private stridedViews =
         }
         (fun trial ->
             let s, b = trial.Shape, trial.B
+
+            if not (trial.Profile.TakesViews s) then
+                raise Declined
+
             let same = same trial
             let pick at (choices: (string * int * TensorView) list) = choices[trial.Choose(at, 0, choices.Length - 1)]
             let xs = layouts (Operation.input s) @ broadcasts (Operation.input s)

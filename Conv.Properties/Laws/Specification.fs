@@ -1,5 +1,5 @@
 /// Group 0: the specification's own clauses, and the claims of the document that it comes from.
-module Conv.Properties.Specification
+module internal Conv.Properties.Specification
 
 open System
 open System.Numerics
@@ -7,6 +7,7 @@ open FsCheck.FSharp
 open MathNet.Numerics
 open MathNet.Numerics.LinearAlgebra
 open Conv
+open Conv.Properties.Judging
 
 let private d2l =
     "Zhang, Lipton, Li & Smola, Dive into Deep Learning, 'Multiple Input and Multiple Output Channels'"
@@ -328,17 +329,17 @@ type Counted =
         Sums: int64
     }
 
-    static member (*)(a: Counted, b: Counted) = { Products = a.Products + b.Products + 1L; Sums = a.Sums + b.Sums }
+    static member private Times (a: Counted) (b: Counted) = { Products = a.Products + b.Products + 1L; Sums = a.Sums + b.Sums }
 
-    static member (+)(a: Counted, b: Counted) = { Products = a.Products + b.Products; Sums = a.Sums + b.Sums + 1L }
+    static member private Plus (a: Counted) (b: Counted) = { Products = a.Products + b.Products; Sums = a.Sums + b.Sums + 1L }
 
     interface IMultiplyOperators<Counted, Counted, Counted> with
-        static member op_Multiply(a, b) = a * b
-        static member op_CheckedMultiply(a, b) = a * b
+        static member op_Multiply(a, b) = Counted.Times a b
+        static member op_CheckedMultiply(a, b) = Counted.Times a b
 
     interface IAdditionOperators<Counted, Counted, Counted> with
-        static member op_Addition(a, b) = a + b
-        static member op_CheckedAddition(a, b) = a + b
+        static member op_Addition(a, b) = Counted.Plus a b
+        static member op_CheckedAddition(a, b) = Counted.Plus a b
 
     interface IAdditiveIdentity<Counted, Counted> with
         static member AdditiveIdentity = { Products = 0L; Sums = 0L }

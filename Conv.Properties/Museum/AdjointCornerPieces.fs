@@ -1,5 +1,5 @@
 /// Slips of gradients, transposed convolutions and epilogues that only some shapes or numbers show.
-module Conv.Properties.AdjointCornerPieces
+module internal Conv.Properties.AdjointCornerPieces
 
 open System
 open Conv

@@ -1,5 +1,5 @@
 /// Faults of fast paths: tiles, im2col and packing, stale memory, layouts.
-module Conv.Properties.AlgorithmPieces
+module internal Conv.Properties.AlgorithmPieces
 
 open System
 open Conv

@@ -1,6 +1,6 @@
 /// What is usual: random data, one call, and a comparison with a reference under a tolerance that somebody liked. The museum is held to it by
 /// the same harness, to see what the laws add. No verdict on a subject ever comes from here: these tolerances have no theorem.
-module Conv.Properties.Baselines
+module internal Conv.Properties.Baselines
 
 open FsCheck
 open FsCheck.FSharp

@@ -1,5 +1,5 @@
 /// Faults of channels: groups and depthwise, bias, tails and blocks.
-module Conv.Properties.ChannelPieces
+module internal Conv.Properties.ChannelPieces
 
 open Conv
 open Conv.Properties.Textbook

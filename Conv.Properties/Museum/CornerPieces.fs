@@ -1,5 +1,5 @@
 /// Slips that only some sizes show: for each parameter of a shape a combination that was forgotten.
-module Conv.Properties.CornerPieces
+module internal Conv.Properties.CornerPieces
 
 open System.Numerics
 open Conv

@@ -1,5 +1,5 @@
 /// Faults at the edges of what is valid: empty tensors, indices of 16 bits, sizes, pads and checks, distances between rows.
-module Conv.Properties.EdgePieces
+module internal Conv.Properties.EdgePieces
 
 open System
 open System.Numerics

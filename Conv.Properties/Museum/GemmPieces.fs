@@ -1,6 +1,6 @@
 /// Faults of patches and their matrix product: what is unfolded, packing, blocks and tails, the micro-kernel, what is stored, plans and
 /// threads.
-module Conv.Properties.GemmPieces
+module internal Conv.Properties.GemmPieces
 
 open System.Collections.Concurrent
 open Conv

@@ -1,5 +1,5 @@
 /// Faults of the gradients of input, kernel and bias.
-module Conv.Properties.GradientPieces
+module internal Conv.Properties.GradientPieces
 
 open System
 open Conv

@@ -1,6 +1,6 @@
 /// Faults of memory: operands that are changed, outputs and workspaces that are not cleared, reads and writes beyond a tensor, views,
 /// and work in place.
-module Conv.Properties.MemoryPieces
+module internal Conv.Properties.MemoryPieces
 
 open System
 open Conv

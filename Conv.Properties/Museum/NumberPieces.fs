@@ -1,5 +1,5 @@
 /// Faults of numbers: reduced precision, saturation, signs, refusals, and the kit's own formulas.
-module Conv.Properties.NumberPieces
+module internal Conv.Properties.NumberPieces
 
 open System
 open Conv

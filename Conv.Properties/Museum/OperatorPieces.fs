@@ -1,5 +1,5 @@
 /// Faults of transposed convolution and of fused epilogues.
-module Conv.Properties.OperatorPieces
+module internal Conv.Properties.OperatorPieces
 
 open System
 open Conv

@@ -7,7 +7,7 @@ open System.Text
 open System.Text.RegularExpressions
 
 /// A bug that was reported, or a slip that needs no report: one line of reports.tsv.
-type Report =
+type internal Report =
     {
         /// "M193": M of the collection of reported bugs, S of the simple faults, Q of the slips that were added here.
         Id: string
@@ -23,7 +23,7 @@ type Report =
         Piece: string
     }
 
-module Report =
+module internal Report =
     /// Where the report can be read.
     let link (report: Report) =
         let reference = Regex.Match(report.Reference, @"^(PR )?(issue )?([0-9a-f]+)")
@@ -64,7 +64,7 @@ module Report =
 
 /// A convolution with one known fault, modelled on a bug that was reported and fixed in a real library.
 [<NoEquality; NoComparison>]
-type Piece =
+type internal Piece =
     {
         /// "m193-flipped-kernel": the number of its report, and what is wrong.
         Id: string
@@ -83,7 +83,7 @@ type Piece =
         let hash = SHA256.HashData(Encoding.ASCII.GetBytes piece.Reports.Head.Id)
         BinaryPrimitives.ReadUInt32BigEndian hash % 5u = 0u
 
-module Piece =
+module internal Piece =
     /// A piece from a subject that takes its name.
     let make subject id fault =
         {

@@ -1,5 +1,5 @@
 /// The museum: convolutions that were wrong, to hold the laws to what they say they detect. Adding a piece: one value in one list.
-module Conv.Properties.Museum
+module internal Conv.Properties.Museum
 
 let all: Piece list =
     WindowPieces.all

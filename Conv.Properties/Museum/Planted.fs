@@ -1,5 +1,5 @@
 /// Faults that one run in one process does not show. They are held apart from the museum, whose pieces the laws catch without help.
-module Conv.Properties.Planted
+module internal Conv.Properties.Planted
 
 open System
 open System.Numerics

@@ -1,5 +1,5 @@
 /// Slips of memory, views, threads and of what is computed before any convolution, that only some calls show.
-module Conv.Properties.ResourcePieces
+module internal Conv.Properties.ResourcePieces
 
 open System
 open System.Threading

@@ -1,5 +1,5 @@
 /// Shortcuts that are taken where they do not hold: fast paths, what is zero, what is known from an earlier call.
-module Conv.Properties.ShortcutPieces
+module internal Conv.Properties.ShortcutPieces
 
 open System
 open System.Collections.Concurrent

@@ -1,5 +1,5 @@
 /// Simple faults: the definition in float32, with one slip each.
-module Conv.Properties.SimplePieces
+module internal Conv.Properties.SimplePieces
 
 open System
 open Conv

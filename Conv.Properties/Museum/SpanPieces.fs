@@ -1,5 +1,5 @@
 /// Faults of gradients, transposed and fused convolutions on memory of the caller's: what a result held, changed operands, lengths.
-module Conv.Properties.SpanPieces
+module internal Conv.Properties.SpanPieces
 
 // Operands that the caller owns are changed through their address.
 #nowarn "9"

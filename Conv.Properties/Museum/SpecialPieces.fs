@@ -1,5 +1,5 @@
 /// Faults of special values, precision, range and the order of sums.
-module Conv.Properties.SpecialPieces
+module internal Conv.Properties.SpecialPieces
 
 open System
 open Conv

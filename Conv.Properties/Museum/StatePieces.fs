@@ -1,5 +1,5 @@
 /// Faults of what is remembered: plans and weights under keys that leave something out, and calls that differ from each other.
-module Conv.Properties.StatePieces
+module internal Conv.Properties.StatePieces
 
 open System.Collections.Concurrent
 open System.Runtime.CompilerServices

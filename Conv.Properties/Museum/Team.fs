@@ -1,5 +1,5 @@
 /// Threads that work on one call together.
-module Conv.Properties.Team
+module internal Conv.Properties.Team
 
 open System.Threading
 

@@ -1,6 +1,6 @@
 /// A direct convolution in float32, taken apart into organs: each is one factor of the definition, and each can be replaced by what a
 /// real implementation got wrong. With the honest organs it is the definition.
-module Conv.Properties.Textbook
+module internal Conv.Properties.Textbook
 
 open System
 open Conv

@@ -1,6 +1,6 @@
 /// The operators beside the forward pass, taken apart like it: gradients gathered, a transposed convolution that scatters, and a fused
 /// epilogue. With the honest organs they are the definitions.
-module Conv.Properties.TextbookAdjoint
+module internal Conv.Properties.TextbookAdjoint
 
 open System
 open Conv

@@ -1,6 +1,6 @@
 /// A convolution by a blocked matrix product, taken apart into organs: patches of the input are unfolded into a matrix (im2col), weights are
 /// packed into panels of four rows, the matrix into panels of eight columns, and the sums are cut into blocks of sixteen terms.
-module Conv.Properties.TextbookGemm
+module internal Conv.Properties.TextbookGemm
 
 open System
 open Conv

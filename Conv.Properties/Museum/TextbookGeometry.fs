@@ -1,6 +1,6 @@
 /// What is computed before any convolution: SAME padding, transposed sizes, the checks of parameters, and a matrix product, each from the
 /// textbook. With the honest organs they are right.
-module Conv.Properties.TextbookGeometry
+module internal Conv.Properties.TextbookGeometry
 
 open System
 open System.Numerics
@@ -206,7 +206,7 @@ let subject name (organs: Organs) =
     { formulas with
         Profile =
             { formulas.Profile with
-                Capabilities = formulas.Profile.Capabilities + set [ Geometry; Misuse ]
+                Capabilities = formulas.Profile.Capabilities + set [ SamePads; TransposedSize; Misuse ]
             }
         SamePads = organs.SamePads
         TransposedSize = organs.TransposedSize

@@ -1,6 +1,6 @@
 /// An im2col convolution on memory of the caller's, taken apart into organs: patches go into the workspace, threads share the rows of the
 /// output, views are copied. With the honest organs it keeps every contract of the core.
-module Conv.Properties.TextbookMemory
+module internal Conv.Properties.TextbookMemory
 
 // Loops without bounds checks are among what goes wrong: memory is reached through its address.
 #nowarn "9"

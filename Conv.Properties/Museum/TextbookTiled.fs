@@ -1,6 +1,6 @@
 /// A direct convolution as it is written for speed, taken apart into organs: tiles of rows, columns that need no bounds in vectors of four,
 /// the border by itself, channels last inside, and a path for depthwise convolutions that leaves the layout alone.
-module Conv.Properties.TextbookTiled
+module internal Conv.Properties.TextbookTiled
 
 open System
 open Conv

@@ -1,6 +1,6 @@
 /// Winograd's convolution F(m×m, 3×3) in float32, taken apart into organs: windows of the input and the kernels are transformed, multiplied
 /// and summed over channels in the transform domain, and transformed back to tiles of m×m outputs. What tiles cannot do is done directly.
-module Conv.Properties.TextbookWinograd
+module internal Conv.Properties.TextbookWinograd
 
 open System
 open Conv

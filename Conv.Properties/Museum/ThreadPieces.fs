@@ -1,5 +1,5 @@
 /// Faults of threads and callers. Where two must meet for the fault to show, they wait for each other: the same thing happens every time.
-module Conv.Properties.ThreadPieces
+module internal Conv.Properties.ThreadPieces
 
 // A buffer that callers share is reached through its address, as their own is.
 #nowarn "9"

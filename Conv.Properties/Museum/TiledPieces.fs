@@ -1,5 +1,5 @@
 /// Faults of direct convolutions in tiles: the columns that need no bounds, vectors and tails, the inner layout, the depthwise path.
-module Conv.Properties.TiledPieces
+module internal Conv.Properties.TiledPieces
 
 open System.Collections.Concurrent
 open Conv

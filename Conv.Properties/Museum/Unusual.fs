@@ -1,5 +1,5 @@
 /// Correct convolutions that are no sums of products in some order, or that reach them by unusual ways. No law may accuse one of them.
-module Conv.Properties.Unusual
+module internal Conv.Properties.Unusual
 
 // Sums depend on where tensors start.
 #nowarn "9"

@@ -1,6 +1,6 @@
 /// Correct convolutions that sum differently: what any order, fusing, a wider accumulator, or tiles that begin elsewhere may do. No law
 /// may accuse one of them; a law that does is wrong.
-module Conv.Properties.Variants
+module internal Conv.Properties.Variants
 
 open System
 open Conv

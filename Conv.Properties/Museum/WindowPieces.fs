@@ -1,5 +1,5 @@
 /// Faults of the window: kernel orientation, padding, stride and dilation.
-module Conv.Properties.WindowPieces
+module internal Conv.Properties.WindowPieces
 
 open Conv
 open Conv.Properties.Textbook

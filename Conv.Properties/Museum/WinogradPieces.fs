@@ -1,5 +1,5 @@
 /// Faults of Winograd's algorithm: which shapes it takes, its tiles, its matrices, and its sums in the transform domain.
-module Conv.Properties.WinogradPieces
+module internal Conv.Properties.WinogradPieces
 
 open System
 open Conv

@@ -5,7 +5,7 @@ open System.Globalization
 open Conv
 
 /// Exact: both sides are equal, since every partial sum is representable. Bounded: they differ by no more than their proven bounds.
-type Tier =
+type internal Tier =
     | Exact
     | Bounded
 
@@ -16,7 +16,7 @@ type Tier =
         | Bounded -> "bounded"
 
 /// One problem for one law: everything that a judgement depends on. It prints as one line, and the line replays it.
-type Case =
+type internal Case =
     {
         Law: string
         Tier: Tier
@@ -26,7 +26,7 @@ type Case =
         Fill: Fill
     }
 
-module Case =
+module internal Case =
     /// The version of lines and generators: it changes whenever a line would mean another case, or a seed another sequence.
     let format = 1
 

@@ -1,6 +1,6 @@
 /// What the cases of a run must have hit before "holds" means anything. A class is required of a law where the law's own domain and the
 /// subject's own support leave room for it.
-module Conv.Properties.Coverage
+module internal Conv.Properties.Coverage
 
 open Conv
 

@@ -5,7 +5,7 @@ open System.Globalization
 open System.Numerics
 
 /// Which tensor of a case.
-type Role =
+type internal Role =
     | Input = 0
     | Kernel = 1
     | Bias = 2
@@ -18,7 +18,7 @@ type Role =
 
 /// How the integers of the exact tier are drawn: x ∈ 2^InputExponent·{−InputMax…InputMax}, k ∈ KernelStep·2^KernelExponent·{−KernelMax…KernelMax},
 /// b ∈ 2^(InputExponent+KernelExponent)·{−BiasMax…BiasMax}. Only every LiveEvery-th input channel is not zero.
-type Lattice =
+type internal Lattice =
     {
         InputMax: int
         KernelMax: int
@@ -30,7 +30,7 @@ type Lattice =
     }
 
 /// How values are drawn. Only integer operations and + − × ÷ by exact constants, so that a seed means the same numbers on every machine.
-type FillKind =
+type internal FillKind =
     | Lattice of Lattice
     /// Uniform on [−1, 1) in steps of 2⁻²³.
     | Uniform
@@ -45,14 +45,14 @@ type FillKind =
 
 /// One element that is not zero.
 [<Struct>]
-type Element = { Role: Role; I0: int; I1: int; I2: int; I3: int; Value: float32 }
+type internal Element = { Role: Role; I0: int; I1: int; I2: int; I3: int; Value: float32 }
 
 /// The values of a case: drawn from a seed by coordinates, so that a smaller shape keeps the values of the corner that it keeps; or listed.
-type Fill =
+type internal Fill =
     | Drawn of kind: FillKind * seed: uint64
     | Explicit of Element list
 
-module Fill =
+module internal Fill =
     /// A bijective mixing of 64 bits (the finaliser of SplitMix64: Steele, Lea & Flood 2014).
     let mix (z: uint64) =
         let z = (z ^^^ (z >>> 30)) * 0xBF58476D1CE4E5B9UL

@@ -2,7 +2,7 @@
 /// K_h ≠ K_w, s_h ≠ s_w, d_h ≠ d_w come out of independent draws), the symmetric layers of real networks in the
 /// third, biased to boundaries (one below, at and above 4, 8, 16, 32), and now and then one dimension of 65, 130 or 260 while the rest
 /// stay small, or many channels on both sides. Shrinking is what goes to the small.
-module Conv.Properties.Generate
+module internal Conv.Properties.Generate
 
 open FsCheck
 open FsCheck.FSharp

@@ -5,7 +5,7 @@ open Conv
 
 /// What is computed from the tensors of a convolution. Each operation takes two operands, and some a bias.
 [<RequireQualifiedAccess>]
-type Operation =
+type internal Operation =
     /// Y = conv(X, K) + b.
     | Forward
     /// z = s·(conv(X, K) + b) + t, then max(z, 0) where it rectifies. Its bias is b, s and t, one behind the other.
@@ -21,7 +21,7 @@ type Operation =
 
 /// The tensors of an operation on a forward shape: dimensions, names, and which products make up an element of the result.
 [<RequireQualifiedAccess>]
-module Operation =
+module internal Operation =
     let input (s: ConvShape) = s.Batch, s.InChannels, s.InHeight, s.InWidth
     let output (s: ConvShape) = s.Batch, s.OutChannels, s.OutHeight, s.OutWidth
     let kernel (s: ConvShape) = s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth

@@ -1,6 +1,6 @@
 /// Towards the case that a person can check by hand: fewer and smaller dimensions, no stride, padding, dilation or groups, then few
 /// elements, then ones. Every step lowers `measure`, so shrinking ends.
-module Conv.Properties.Shrink
+module internal Conv.Properties.Shrink
 
 open System
 open System.Numerics

@@ -7,7 +7,7 @@ open System.Numerics
 /// Every float32 is a double, so what a subject takes and gives is held without rounding.
 /// Blank are all zeros that nobody has looked at: they cost no memory, and what is cut out of them is blank too.
 [<Sealed>]
-type Values(d0: int, d1: int, d2: int, d3: int, elements: float[] voption) =
+type internal Values(d0: int, d1: int, d2: int, d3: int, elements: float[] voption) =
     let mutable held = elements
 
     member _.D0 = d0
@@ -45,7 +45,7 @@ type Values(d0: int, d1: int, d2: int, d3: int, elements: float[] voption) =
         struct (i0, i1, i2, i3)
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
-module Values =
+module internal Values =
     /// Wraps an array that already has the right length.
     let ofArray (d0, d1, d2, d3) (data: float[]) =
         if data.Length <> d0 * d1 * d2 * d3 then

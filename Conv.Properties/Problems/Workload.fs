@@ -1,6 +1,6 @@
 /// The convolution layers of real networks at their published sizes, one image a batch, as data that verification and
 /// comparison share. Built from the block tables of the papers; the totals are held to published figures by tests.
-module Conv.Properties.Workload
+module internal Conv.Properties.Workload
 
 open Conv
 

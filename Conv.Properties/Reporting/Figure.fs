@@ -1,6 +1,6 @@
 /// A counterexample as a person would draw it: each channel and kernel a small matrix, the expected and the actual output side by side
 /// with the wrong elements marked, and the arithmetic of one of them written out.
-module Conv.Properties.Figure
+module internal Conv.Properties.Figure
 
 open System
 open System.Globalization

@@ -1,5 +1,5 @@
 /// The report that can be kept, compared and cited: conformance.json.
-module Conv.Properties.Json
+module internal Conv.Properties.Json
 
 open System
 open System.IO

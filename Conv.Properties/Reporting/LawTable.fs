@@ -1,5 +1,5 @@
 /// The law catalogue as a document: docs/laws.md is this text.
-module Conv.Properties.LawTable
+module internal Conv.Properties.LawTable
 
 open System.Text
 

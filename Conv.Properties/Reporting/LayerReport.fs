@@ -1,5 +1,5 @@
 /// What `verify --workload` prints and writes.
-module Conv.Properties.LayerReport
+module internal Conv.Properties.LayerReport
 
 open System
 open System.Text.Json

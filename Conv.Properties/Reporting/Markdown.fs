@@ -1,5 +1,5 @@
 /// The report as a page to read: conformance.md beside conformance.json.
-module Conv.Properties.Markdown
+module internal Conv.Properties.Markdown
 
 open System
 open System.Globalization

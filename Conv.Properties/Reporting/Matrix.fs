@@ -1,5 +1,5 @@
 /// The matrix of laws × subjects, the figures of each law, and the verdict.
-module Conv.Properties.Matrix
+module internal Conv.Properties.Matrix
 
 open System
 open System.Globalization

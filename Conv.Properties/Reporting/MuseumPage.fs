@@ -1,5 +1,5 @@
 /// docs/museum.md: the figures of the museum and its pieces, each with its story, its killers and a counterexample.
-module Conv.Properties.MuseumPage
+module internal Conv.Properties.MuseumPage
 
 open System
 open System.IO

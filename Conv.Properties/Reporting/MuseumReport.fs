@@ -1,5 +1,5 @@
 /// The museum's kill matrix on the terminal and as a table to compute with.
-module Conv.Properties.MuseumReport
+module internal Conv.Properties.MuseumReport
 
 open System
 open System.Globalization

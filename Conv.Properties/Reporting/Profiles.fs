@@ -1,5 +1,5 @@
 /// Profiles in words, in a table and in the report: what a subject declares, what it was seen to do, and where the two differ.
-module Conv.Properties.Profiles
+module internal Conv.Properties.Profiles
 
 open System
 open System.Text.Json

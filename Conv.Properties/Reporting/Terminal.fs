@@ -1,5 +1,5 @@
 /// Where text goes: the terminal with colours and a live bar, or a pipe with plain lines. Honours NO_COLOR and terminals without UTF-8.
-module Conv.Properties.Terminal
+module internal Conv.Properties.Terminal
 
 open System
 open System.IO

@@ -1,5 +1,5 @@
 /// This very program again, in a process of its own: other instructions, memory that may kill it, a limit of time.
-module Conv.Properties.Child
+module internal Conv.Properties.Child
 
 open System
 open System.Collections.Generic

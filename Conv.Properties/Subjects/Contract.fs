@@ -17,7 +17,7 @@ type Convolution =
 
 /// Subjects from code: an implementation of `IConvolution` with whatever optional contracts it has, or a plain method.
 [<RequireQualifiedAccess>]
-module Contract =
+module internal Contract =
     /// What the subject runs on: operands in memory of the kit's, and a workspace of any size on demand.
     [<NoEquality; NoComparison>]
     type internal Laid =
@@ -273,9 +273,25 @@ module Contract =
                 match box convolution with
                 | :? IInPlaceConvolution -> InPlace
                 | _ -> ()
+                match box convolution with
+                | :? IOutputSize -> OutputSize
+                | _ -> ()
+                match box convolution with
+                | :? ISamePadding -> SamePads
+                | _ -> ()
                 // Whether what it prepares takes a number of threads shows when it is prepared.
                 Threads
             ]
+
+    /// What the optional contracts say of an operation on a supported shape.
+    let private takes (convolution: obj) operation (shape: ConvShape) =
+        match operation, convolution with
+        | Operation.BackwardInput, (:? IGradients as g) -> g.Supports(Gradient.Input, shape)
+        | Operation.BackwardKernel, (:? IGradients as g) -> g.Supports(Gradient.Kernel, shape)
+        | Operation.BackwardBias, (:? IGradients as g) -> g.Supports(Gradient.Bias, shape)
+        | Operation.Transposed, (:? ITransposedConvolution as t) -> t.SupportsTransposed(TransposedShape shape)
+        | Operation.Fused _, (:? IFusedConvolution as f) -> f.SupportsFused shape
+        | _ -> true
 
     /// Holds an implementation of the contract. The output is filled with NaN and the workspace with bytes 0xFF (NaN) before each call, so
     /// that what is not written, or read before it is written, shows.
@@ -283,6 +299,11 @@ module Contract =
         let profile =
             { Profile.Plain with
                 Supports = convolution.Supports
+                Takes = takes convolution
+                TakesViews =
+                    match box convolution with
+                    | :? IViewConvolution as viewed -> viewed.SupportsViews
+                    | _ -> fun _ -> false
                 ArithmeticOf = convolution.ArithmeticOf
                 Traits = convolution.Traits
                 TakesInPlace =
@@ -313,6 +334,34 @@ module Contract =
                     | :? IViewConvolution as viewed -> viewed.Run(shape, ReadOnlySpan x, xv, ReadOnlySpan k, kv, ReadOnlySpan b, Span y, yv)
                     | _ -> raise (NotSupportedException "There is no contract for views.")
             Refuse = refuse convolution
+            OutputSize =
+                fun shape ->
+                    match box convolution with
+                    | :? IOutputSize as formula -> formula.OutputSize shape
+                    | _ -> raise (NotSupportedException "There is no contract for the output size.")
+            SamePads =
+                fun size taps stride dilation upper ->
+                    match box convolution with
+                    | :? ISamePadding as formula ->
+                        formula.SamePads(size, taps, stride, dilation, (if upper then SamePadding.Upper else SamePadding.Lower))
+                    | _ -> raise (NotSupportedException "There is no contract for SAME padding.")
+        }
+
+    /// Holds what a function makes: calls go to one instance until the kit asks for a fresh one.
+    let ofFactory (create: unit -> IConvolution) : Subject =
+        let first = ofConvolution (create ())
+        let mutable current = first
+
+        { first with
+            Forward = fun s x k b -> current.Forward s x k b
+            Prepare = fun s k b -> current.Prepare s k b
+            Operate = fun operation s first second b -> current.Operate operation s first second b
+            Place = fun placement operation s first second b -> current.Place placement operation s first second b
+            Viewed = fun s x k b y -> current.Viewed s x k b y
+            Refuse = fun bad -> current.Refuse bad
+            OutputSize = fun s -> current.OutputSize s
+            SamePads = fun size taps stride dilation upper -> current.SamePads size taps stride dilation upper
+            Fresh = Some(fun () -> current <- ofConvolution (create ()))
         }
 
     /// Holds a method under a declared profile, in memory of the kit's.

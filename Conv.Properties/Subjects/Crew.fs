@@ -6,7 +6,7 @@ open System.Threading
 /// Threads that call a subject at the same moment. They live as long as the thread that made them: a case takes microseconds, and starting
 /// threads would take longer than what it asks.
 [<Sealed>]
-type Crew private (size: int) =
+type internal Crew private (size: int) =
     static let own = new ThreadLocal<Crew>(fun () -> Crew 4)
     let mutable work: int -> unit = ignore
     let mutable arrived = 0

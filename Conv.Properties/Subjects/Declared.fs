@@ -1,5 +1,5 @@
 /// What a foreign subject declares of itself, as text: docs/adopt/README.md, "Profile".
-module Conv.Properties.Declared
+module internal Conv.Properties.Declared
 
 open System
 open System.Globalization

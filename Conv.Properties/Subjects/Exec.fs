@@ -1,5 +1,5 @@
 /// A convolution behind a program's standard input and output: docs/adopt/README.md, "The process door", protocol 1.
-module Conv.Properties.Exec
+module internal Conv.Properties.Exec
 
 open System
 open System.ComponentModel

@@ -10,7 +10,7 @@ open System.Threading
 
 /// How a subject in a process of its own failed to answer.
 [<RequireQualifiedAccess>]
-type Trouble =
+type internal Trouble =
     /// Its process ended.
     | Crashed
     /// It gave no answer in time.
@@ -31,16 +31,16 @@ type Trouble =
     | Failed
 
 /// Raised by a subject in a process of its own in place of an answer.
-exception ForeignFault of Trouble * text: string
+exception internal ForeignFault of Trouble * text: string
 
 /// Raised where a valid problem is not taken by a subject that never promised to.
-exception Declined
+exception internal Declined
 
 /// Raised where a subject cannot be used at all: one sentence that says why, and how to mend it.
-exception CannotOpen of string
+exception internal CannotOpen of string
 
 /// What a subject in a process of its own may take.
-type Limits =
+type internal Limits =
     {
         /// Until it answers for the first time.
         Start: TimeSpan
@@ -55,7 +55,7 @@ type Limits =
     }
 
 [<RequireQualifiedAccess>]
-module Limits =
+module internal Limits =
     /// "2.5 s".
     let seconds (time: TimeSpan) = time.TotalSeconds.ToString("0.##", CultureInfo.InvariantCulture) + " s"
 
@@ -74,7 +74,7 @@ module Limits =
         }
 
 /// What becomes of the processes of a subject. Each thread has its own.
-type IForeign =
+type internal IForeign =
     /// Gives the current thread a fresh process.
     abstract Renew: unit -> unit
     /// The limit of time for a call of the current thread; none is the usual one.
@@ -84,7 +84,7 @@ type IForeign =
 
 /// A process that answers calls, watched: it is ended when a call takes too long or when it takes too much memory.
 [<Sealed>]
-type Worker(start: ProcessStartInfo, limits: Limits) =
+type internal Worker(start: ProcessStartInfo, limits: Limits) =
     static let live = ConcurrentDictionary<int, Worker>()
 
     static let watch =
@@ -318,7 +318,7 @@ type Worker(start: ProcessStartInfo, limits: Limits) =
 
 /// A connection to a foreign process for each thread that calls, made when it first does.
 [<Sealed>]
-type Connections<'c when 'c :> IDisposable and 'c: not struct>(connect: unit -> 'c, worker: 'c -> Worker) =
+type internal Connections<'c when 'c :> IDisposable and 'c: not struct>(connect: unit -> 'c, worker: 'c -> Worker) =
     let own = new ThreadLocal<'c option ref>(fun () -> ref None)
     let patience = new ThreadLocal<TimeSpan option ref>(fun () -> ref None)
 

@@ -1,6 +1,6 @@
 /// A subject that runs in a process of its own: this program again, which is told over a socket what to call. What the subject does to its
 /// process is seen from outside; what it does to memory and to the processor's modes is seen there, after every call.
-module Conv.Properties.Isolated
+module internal Conv.Properties.Isolated
 
 open System
 open System.Collections.Generic

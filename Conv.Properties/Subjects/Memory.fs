@@ -10,7 +10,7 @@ open Microsoft.FSharp.NativeInterop
 /// Bytes between two guard zones. A zone is full of one number; a read beyond the tensor brings that number into the result, and a write
 /// beyond it is seen afterwards. On one side a page that nobody may touch can stand in a zone's place; where the tensor starts is then given.
 [<Sealed>]
-type Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
+type internal Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
     // At least as wide as what a vector loop may overrun by, and wider than the rows of most generated problems.
     static let zone = 512
     static let zoneBytes = zone * sizeof<float32>
@@ -86,7 +86,7 @@ type Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
         member _.Dispose() = if pages = NoPages then NativeMemory.AlignedFree start else Pages.give paged
 
 /// How a call is laid in memory, and what stands there before it.
-type Placement =
+type internal Placement =
     {
         /// What the zones around every tensor hold.
         Guard: float32
@@ -105,7 +105,7 @@ type Placement =
     }
 
 /// What a call did beside its result.
-type Traces =
+type internal Traces =
     {
         /// Floats changed in the zones around the tensors.
         Outside: int
@@ -117,7 +117,7 @@ type Traces =
         ThreadsTaken: bool
     }
 
-module Placement =
+module internal Placement =
     /// As every call is laid: nothing about it is special.
     let plain =
         {

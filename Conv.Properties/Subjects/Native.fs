@@ -1,5 +1,5 @@
 /// A convolution behind the C ABI of docs/adopt/conv_subject.h, version 1, called in this process.
-module Conv.Properties.Native
+module internal Conv.Properties.Native
 
 // A library is called through its addresses.
 #nowarn "9"

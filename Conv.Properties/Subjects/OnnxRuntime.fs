@@ -1,5 +1,5 @@
 /// ONNX Runtime, called in this process: operators Conv and ConvTranspose, each call a model of one node that is built in memory.
-module Conv.Properties.OnnxRuntime
+module internal Conv.Properties.OnnxRuntime
 
 // A library is called through its addresses.
 #nowarn "9"

@@ -1,6 +1,6 @@
 /// Foreign subjects by what is written for them on the command line.
 [<RequireQualifiedAccess>]
-module Conv.Properties.Open
+module internal Conv.Properties.Open
 
 open System
 

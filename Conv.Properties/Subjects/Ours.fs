@@ -1,4 +1,4 @@
-module Conv.Properties.Ours
+module internal Conv.Properties.Ours
 
 open System
 open System.Linq
@@ -34,7 +34,7 @@ let convShape =
     { subject with
         Profile =
             { subject.Profile with
-                Capabilities = subject.Profile.Capabilities + set [ Geometry; Misuse ]
+                Capabilities = subject.Profile.Capabilities + set [ SamePads; TransposedSize; Misuse ]
             }
         SamePads =
             fun size taps stride dilation upper ->

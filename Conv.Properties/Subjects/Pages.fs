@@ -8,7 +8,7 @@ open System.Runtime.InteropServices
 open Microsoft.FSharp.NativeInterop
 
 /// The pages around a tensor that nobody may touch: the system ends a process that does, and so shows a read that changes nothing.
-type Pages =
+type internal Pages =
     | NoPages
     /// The tensor's last byte (its last float, if it has an odd number of bytes) is the last before such a page.
     | PageBehind
@@ -17,7 +17,7 @@ type Pages =
 
 /// Memory between two pages that nobody may touch.
 [<RequireQualifiedAccess>]
-module Pages =
+module internal Pages =
     module private Posix =
         [<DllImport("libc", SetLastError = true)>]
         extern nativeint mmap(nativeint address, unativeint length, int protection, int flags, int file, int64 offset)

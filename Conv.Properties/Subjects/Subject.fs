@@ -4,7 +4,7 @@ open System
 open Conv
 
 /// What a subject can be asked to do, or promises.
-type Capability =
+type internal Capability =
     /// Y = conv(X, K) + b.
     | Forward
     /// The gradients of input, kernel and bias.
@@ -31,15 +31,21 @@ type Capability =
     | OutputSize
     /// The multiply-adds of a shape.
     | CostFormula
-    /// The pads of SAME padding, and the sizes of transposed convolutions.
-    | Geometry
+    /// The pads of SAME padding.
+    | SamePads
+    /// The sizes of transposed convolutions.
+    | TransposedSize
     /// C = A·B + bias on matrices whose rows may lie apart.
     | MatrixProduct
 
 /// What a subject declares. Bounds, cases and the laws that apply follow from it.
-type Profile =
+type internal Profile =
     {
         Supports: ConvShape -> bool
+        /// Which operations beside the forward pass it takes on a shape that it supports.
+        Takes: Operation -> ConvShape -> bool
+        /// Whether it takes a supported shape through views.
+        TakesViews: ConvShape -> bool
         ArithmeticOf: ConvShape -> Arithmetic
         /// How its gradients and transposed convolutions are summed, where that is declared apart.
         AdjointArithmeticOf: ConvShape -> Arithmetic voption
@@ -59,6 +65,8 @@ type Profile =
     static member Plain =
         {
             Supports = fun _ -> true
+            Takes = fun _ _ -> true
+            TakesViews = fun _ -> true
             ArithmeticOf = fun _ -> AnyOrder()
             AdjointArithmeticOf = fun _ -> ValueNone
             Traits = Traits.Default
@@ -68,6 +76,19 @@ type Profile =
             Declines = false
             Nearest = id
         }
+
+    /// Whether a case may ask for this: the operation is offered, and taken on the shape.
+    member p.Offers(operation: Operation, shape: ConvShape) =
+        let among capability = p.Capabilities.Contains capability && p.Takes operation shape
+
+        p.Supports shape
+        && (match operation with
+            | Operation.Forward -> true
+            | Operation.Fused _ -> among Fused
+            | Operation.Transposed -> among Transposed
+            | Operation.BackwardInput
+            | Operation.BackwardKernel
+            | Operation.BackwardBias -> among Gradients)
 
     /// How an operation is summed. Only any order and a claimed bound say something of gradients and transposed convolutions.
     member p.Arithmetic(operation: Operation, shape: ConvShape) : Arithmetic =
@@ -85,7 +106,7 @@ type Profile =
             | _ -> Opaque()
 
 /// A call that must be refused.
-type BadCall =
+type internal BadCall =
     /// Sixteen numbers that make no convolution, in the order of ConvShape's fields.
     | BadShape of numbers: int list
     /// Eighteen numbers that make no transposed convolution, in the order of TransposedShape's parameters.
@@ -99,7 +120,7 @@ type BadCall =
     | NotSupported of ConvShape
 
 /// How a call ended that had to be refused.
-type Refusal =
+type internal Refusal =
     {
         /// What was thrown, if anything was.
         Thrown: exn option
@@ -109,7 +130,7 @@ type Refusal =
 
 /// Any convolution under test. What it cannot do is not asked of it.
 [<NoEquality; NoComparison>]
-type Subject =
+type internal Subject =
     {
         Name: string
         Profile: Profile
@@ -143,10 +164,12 @@ type Subject =
         Product: int -> int -> int -> float32[] -> int -> float32[] -> int -> float32[] -> float32[] -> int -> unit
         /// The processes that it runs in, where they are not this one.
         Foreign: IForeign option
+        /// Makes the next call the first one of a new instance, where there can be more than one.
+        Fresh: (unit -> unit) option
     }
 
 [<RequireQualifiedAccess>]
-module Subject =
+module internal Subject =
     let private lacks what = raise (NotSupportedException $"The subject has no {what}.")
 
     /// A subject that can do nothing yet.
@@ -167,6 +190,7 @@ module Subject =
             OutputPadding = fun _ _ _ _ _ _ -> lacks "output padding"
             Product = fun _ _ _ _ _ _ _ _ _ _ -> lacks "matrix product"
             Foreign = None
+            Fresh = None
         }
 
     /// A profile alone: to draw cases for, not to be called.

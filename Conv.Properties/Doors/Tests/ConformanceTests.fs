@@ -246,3 +246,154 @@ let ``counterexamples of gradients replay too`` () =
 
     Assert.Throws<FormatException>(fun () -> Conformance.Replay(line, honest) |> ignore)
     |> ignore<FormatException>
+
+// ---- what an implementation offers, and what it does not
+
+/// The plain loop, with a contract changed.
+type private Altered() =
+    let loop = Loop()
+
+    abstract Run: IPreparedConvolution * ReadOnlySpan<float32> * Span<float32> * Span<byte> -> unit
+    default _.Run(prepared, x, y, workspace) = prepared.Run(x, y, workspace)
+
+    interface IConvolution with
+        member _.Name = "altered"
+        member _.Supports shape = (loop :> IConvolution).Supports shape
+        member _.ArithmeticOf shape = (loop :> IConvolution).ArithmeticOf shape
+        member _.Traits = Traits(Deterministic = true)
+
+        member altered.Prepare(shape, kernel, bias) =
+            let prepared = (loop :> IConvolution).Prepare(shape, kernel, bias)
+
+            { new IPreparedConvolution with
+                member _.WorkspaceBytes = prepared.WorkspaceBytes
+                member _.Run(x, y, workspace) = altered.Run(prepared, x, y, workspace)
+            }
+
+/// From the second call of an instance on, the first element is one too large.
+type private Tiring() =
+    inherit Altered()
+    let mutable calls = 0
+
+    override _.Run(prepared, x, y, workspace) =
+        prepared.Run(x, y, workspace)
+        calls <- calls + 1
+
+        if calls > 1 && y.Length > 0 then
+            y[0] <- y[0] + 1f
+
+[<Fact>]
+let ``a counterexample with a state is confirmed and shrunk on fresh instances, and replays on one`` () =
+    let check law = Conformance.Check(law, Func<IConvolution>(fun () -> Tiring()))
+    let repeated = check "REPEATABLE"
+    Assert.Equal("broken", repeated.Status)
+    Assert.Equal("broken", Conformance.Replay(nonNull repeated.Counterexample, Tiring()).Status)
+    // A single call is right on a fresh instance: that accuses nobody, and is not green.
+    let single = check "MODEL-EXACT"
+    Assert.Equal("undecided", single.Status)
+    Assert.Contains("not again on a fresh instance", single.Message)
+    // On one instance for all the line does not replay elsewhere.
+    let once = Conformance.Check("MODEL-EXACT", Tiring())
+    Assert.Equal("broken", once.Status)
+    Assert.Equal("holds", Conformance.Replay(nonNull once.Counterexample, Tiring()).Status)
+
+/// Gradients by the loop on stride 1; beyond they throw, and say so or not.
+type private Strided(says: bool) =
+    inherit Altered()
+    let loop = Loop() :> IGradients
+
+    let within (s: ConvShape) =
+        if s.StrideHeight * s.StrideWidth > 1 then
+            raise (NotSupportedException "stride 1 alone")
+
+    interface IGradients with
+        member _.Supports(gradient, s) = not says || gradient <> Gradient.Bias && s.StrideHeight * s.StrideWidth = 1
+
+        member _.BackwardInput(s, dy, k, dx) =
+            within s
+            loop.BackwardInput(s, dy, k, dx)
+
+        member _.BackwardKernel(s, x, dy, dk) =
+            within s
+            loop.BackwardKernel(s, x, dy, dk)
+
+        member _.BackwardBias(_, _, _) = raise (NotSupportedException "no bias")
+
+[<Fact>]
+let ``what an operation does not support is not asked of it`` () =
+    for law in [ "ADJOINT-INPUT"; "ADJOINT-KERNEL" ] do
+        let honest = Conformance.Check(law, Strided true, cases = 40)
+        Assert.Equal(("holds", 80), (honest.Status, honest.Cases))
+        Assert.Equal("broken", Conformance.Check(law, Strided false).Status)
+
+    Assert.Equal("unsupported", Conformance.Check("ADJOINT-BIAS", Strided true, cases = 40).Status)
+
+/// Formulas of sizes and pads, right or wrong.
+type private Formulas(rounds: int64, before: int) =
+    inherit Altered()
+
+    interface IOutputSize with
+        member _.OutputSize s = struct (int64 s.OutHeight + (if s.StrideHeight > 1 then rounds else 0L), int64 s.OutWidth)
+
+    interface ISamePadding with
+        member _.SamePads(size, taps, stride, dilation, side) =
+            let struct (first, last) = ConvShape.SamePads(size, taps, stride, dilation, side)
+            struct (first + before, last - before)
+
+[<Theory>]
+[<InlineData("SHAPE-COUNT", 0L, 0, "holds")>]
+[<InlineData("SHAPE-COUNT", 1L, 0, "broken")>]
+[<InlineData("SAME", 0L, 0, "holds")>]
+[<InlineData("SAME", 0L, 1, "broken")>]
+let ``an implementation's own formulas are held to the laws of sizes and pads``
+    (law: string)
+    (rounds: int64)
+    (before: int)
+    (status: string)
+    =
+    let formulas = Formulas(rounds, before)
+    Assert.Contains(law, Conformance.LawsOf formulas)
+    Assert.Equal(status, Conformance.Check(law, formulas).Status)
+
+[<Fact>]
+let ``an arithmetic may depend on the shape`` () =
+    // Sums in bfloat16 where there are groups.
+    let rough =
+        spoiled (fun s y ->
+            if s.Groups > 1 then
+                for at in 0 .. y.Length - 1 do
+                    y[at] <- BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits y[at] &&& 0xFFFF0000))
+
+    let check (arithmetic: ConvShape -> Arithmetic) =
+        Conformance.Check("MODEL-BOUND", rough, Func<ConvShape, Arithmetic> arithmetic, cases = 60).Status
+
+    Assert.Equal("broken", check (fun _ -> AnyOrder()))
+    Assert.Equal("holds", check (fun s -> if s.Groups > 1 then Within 1e6 else AnyOrder()))
+
+[<Fact>]
+let ``a time limit leaves undecided what was not asked, and does not wait for a call that hangs`` () =
+    let release = new Threading.ManualResetEventSlim()
+    let hanging = spoiled (fun _ _ -> release.Wait())
+
+    try
+        let result = Conformance.Check("FLIP", hanging, timeLimit = TimeSpan.FromMilliseconds 100.0)
+        Assert.Equal("undecided", result.Status)
+        Assert.Contains("had not returned: format=1 law=FLIP", result.Message)
+    finally
+        release.Set()
+
+    let slow = spoiled (fun _ _ -> Threading.Thread.Sleep 20)
+    let results = Conformance.CheckAll(slow, timeLimit = TimeSpan.FromMilliseconds 200.0)
+    Assert.Equal<string>(Conformance.Laws, results |> Seq.map _.Law)
+    Assert.Contains(results, (fun r -> r.Message.StartsWith("no time was left after", StringComparison.Ordinal)))
+    Assert.DoesNotContain(results, (fun r -> r.Status = "broken"))
+
+[<Fact>]
+let ``one cause that fails every call is not asked law by law`` () =
+    let failing =
+        Convolution(fun shape _ _ _ _ -> raise (InvalidOperationException $"no licence for {shape}"))
+
+    let results = Conformance.CheckAll failing
+    let broken = results |> Seq.filter (fun r -> r.Status = "broken") |> Seq.length
+    Assert.Equal(Run.mostDeaths, broken)
+    Assert.Contains(results, (fun r -> r.Message.Contains("every call failed, in the same way", StringComparison.Ordinal)))

@@ -49,7 +49,7 @@ module Adopted =
     let program interpreter (parts: string list) = $"exec:{interpreter} \"{path parts}\""
 
     /// The laws that are broken, and the verdict, of a run with few cases.
-    let hold (laws: Law list) cases (name: string) =
+    let internal hold (laws: Law list) cases (name: string) =
         let subject = Open.subject Limits.usual name
         let options = { Run.defaults with Cases = cases }
         let results = Run.all options (Run.jobs options laws [ subject ]) ignore
@@ -61,7 +61,7 @@ module Adopted =
         |> List.map _.Law.Id,
         Conclusion.ofSubject subject cells
 
-    let conforms laws name =
+    let internal conforms laws name =
         match hold laws 25 name with
         | [], Conclusion.Conforms -> ()
         | broken, verdict -> Assert.Fail $"{name}: {broken}, {verdict}"

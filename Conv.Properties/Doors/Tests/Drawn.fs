@@ -14,7 +14,7 @@ type AnyShape = AnyShape of ConvShape
 type SmallShape = SmallShape of ConvShape
 
 /// A case of a law for a subject of the catalogue, as the kit draws it, or with its values listed.
-type AnyCase = AnyCase of Case
+type AnyCase = internal AnyCase of Case
 
 module Drawing =
     let shape: Gen<ConvShape> =
@@ -37,7 +37,7 @@ module Drawing =
         |> ArbMap.generate<float32>
         |> Gen.filter (fun value -> Single.IsFinite value)
 
-    let element: Gen<Element> =
+    let internal element: Gen<Element> =
         gen {
             let! role = Gen.elements (Enum.GetValues<Role>())
             let! at = Gen.frequency [ 3, Gen.choose (0, 3); 1, Gen.choose (0, 40) ] |> Gen.four
@@ -49,7 +49,7 @@ module Drawing =
             return { Role = role; I0 = i0; I1 = i1; I2 = i2; I3 = i3; Value = value }
         }
 
-    let case: Gen<Case> =
+    let internal case: Gen<Case> =
         gen {
             let! law = Gen.elements All.laws
             let! subject = Gen.elements Ours.implementations
@@ -68,7 +68,7 @@ module Drawing =
             return if listed then { case with Fill = Explicit elements } else case
         }
 
-    let caseShrinks (case: Case) =
+    let internal caseShrinks (case: Case) =
         match All.tryFind case.Law with
         | Some law -> Shrink.cases law.Project case
         | None -> Seq.empty

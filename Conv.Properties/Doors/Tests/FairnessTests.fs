@@ -5,6 +5,7 @@ open System
 open System.IO
 open Xunit
 open Conv
+open Conv.Properties.Judging
 
 let private loop = Ours.implementations |> List.find (fun s -> s.Name = "loop")
 let private law id = (All.tryFind id).Value

@@ -34,7 +34,7 @@ module Hostile =
     let program fault = $"""exec:python3 "{source "hostile.py"}" {fault}"""
 
     /// Short, since waiting is what most of these tests do.
-    let limits fault =
+    let internal limits fault =
         { Limits.usual with
             Call = TimeSpan.FromSeconds 1.0
             Start = TimeSpan.FromSeconds 5.0
@@ -43,18 +43,18 @@ module Hostile =
         }
 
     /// Longer where a busy machine might not come to what is expected.
-    let limitsUntil expected fault =
+    let internal limitsUntil expected fault =
         if expected = "greedy" || expected = "holds" then
             { limits fault with Call = TimeSpan.FromSeconds 20.0 }
         else
             limits fault
 
-    let laws =
+    let internal laws =
         [ "MODEL-EXACT"; "INPUTS-UNTOUCHED"; "STATELESS"; "REPEATABLE"; "SHAPE-COUNT" ]
         |> List.map (All.tryFind >> Option.get)
 
     /// What is said of a subject within so many rounds: what cannot be opened, the first failure that a fresh process confirms, or nothing.
-    let reportWithin rounds limits name =
+    let internal reportWithin rounds limits name =
         try
             let subject = Open.subject limits name
             let options = { Run.defaults with Cases = 400; Threads = 1 }
@@ -90,7 +90,7 @@ module Hostile =
             "start: " + why
 
     /// Enough for a leak of 1 MiB a call to reach the limit.
-    let report limits name = reportWithin 150 limits name
+    let internal report limits name = reportWithin 150 limits name
 
     /// What a subject does, which is expected to be this.
     let reportUntil expected fault name =

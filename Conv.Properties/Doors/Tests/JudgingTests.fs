@@ -7,6 +7,7 @@ open FsCheck
 open FsCheck.FSharp
 open FsCheck.Xunit
 open Conv
+open Conv.Properties.Judging
 open Conv.Properties.Exactly
 
 let private tensor fill role dims = (Fill.tensor fill role dims).Data

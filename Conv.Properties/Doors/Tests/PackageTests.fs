@@ -8,9 +8,6 @@ open Conv.Properties
 open Xunit
 
 module Packed =
-    /// Nobody has it: no cache can answer for it.
-    let version = $"0.1.0-test.{Guid.NewGuid():N}"
-
     let private copy (from: string) (until: string) =
         let skipped = set [ "bin"; "obj"; "artifacts"; "node_modules"; "build" ]
 
@@ -26,81 +23,154 @@ module Packed =
 
         go (DirectoryInfo from) until
 
-    let private dotnet (arguments: string list) = Toolchain.run "dotnet" (arguments @ [ "-nodeReuse:false" ])
+    let private root = DocumentTests.root ()
 
-    /// The folder with the packages: built from a copy of the sources, since the suite is running in what they would be built to.
-    let feed =
+    /// An empty folder but for a clone of the repository, and packages of nobody else's.
+    let folder =
         lazy
-            (let root = DocumentTests.root ()
-             let sources = Path.Combine(Toolchain.folder.Value, "sources")
-             let feed = Path.Combine(Toolchain.folder.Value, "feed")
+            (let folder = Path.Combine(Toolchain.folder.Value, "adopter")
+             let clone = Path.Combine(folder, "conv")
 
-             for folder in [ "Conv.Core"; "Conv.Properties" ] do
-                 copy (Path.Combine(root, folder)) (Path.Combine(sources, folder))
+             for part in [ "Conv.Core"; "Conv.Properties" ] do
+                 copy (Path.Combine(root, part)) (Path.Combine(clone, part))
 
              for file in [ "Directory.Build.props"; "Directory.Packages.props"; "global.json"; ".editorconfig" ] do
-                 File.Copy(Path.Combine(root, file), Path.Combine(sources, file))
+                 File.Copy(Path.Combine(root, file), Path.Combine(clone, file))
 
-             let kit = Path.Combine(sources, "Conv.Properties")
+             folder)
 
-             let pack project more =
-                 dotnet ([ "pack"; project; "-c"; "Release"; "-o"; feed; $"-p:Version={version}" ] @ more)
-                 |> ignore<string>
+    /// Runs a command in the folder. NuGet keeps its packages there too: no cache can answer for what was packed.
+    let run program arguments =
+        let packages = Path.Combine(folder.Value, "nuget")
+        Toolchain.runIn folder.Value [ "NUGET_PACKAGES", packages; "MSBUILDDISABLENODEREUSE", "1" ] program arguments
 
-             pack kit []
-             pack (Path.Combine(sources, "Conv.Core")) [ "--no-build" ]
-             pack kit [ "-p:ConvTool=true"; "--no-build" ]
-             feed)
+    /// The page: commands as it gives them and files as it shows them.
+    let steps =
+        let page = File.ReadAllText(Path.Combine(root, "docs", "adopt", "csharp", "README.md"))
 
-    /// Runs a project of docs/adopt outside of the repository, on the packages alone, restored into a folder of its own.
-    let tests language =
-        let project = Path.Combine(Toolchain.folder.Value, "consumer-" + language)
-        copy (Path.Combine(DocumentTests.root (), "docs", "adopt", language)) project
+        [
+            for step in
+                Regex.Matches(
+                    page,
+                    @"(?:^`(?<file>\S+)`:\n\n)?^```(?<kind>\w+)\n(?<text>.*?)^```$",
+                    RegexOptions.Multiline ||| RegexOptions.Singleline
+                ) do
+                struct (step.Groups["file"].Value, step.Groups["kind"].Value, step.Groups["text"].Value)
+        ]
 
-        let packages = Path.Combine(project, "packages")
+    /// What the page's commands print, followed in order.
+    let printed =
+        lazy
+            [
+                for struct (file, kind, text) in steps do
+                    if kind = "sh" then
+                        for command in text.Split('\n', StringSplitOptions.RemoveEmptyEntries) do
+                            match command.Split ' ' |> List.ofArray with
+                            | program :: arguments -> command, run program arguments
+                            | [] -> ()
+                    else
+                        let path = Path.Combine(folder.Value, file)
 
-        let output =
-            dotnet
-                [
-                    "test"
-                    project
-                    "-c"
-                    "Release"
-                    $"-p:ConvVersion={version}"
-                    $"-p:RestoreAdditionalProjectSources={feed.Value}"
-                    $"-p:RestorePackagesPath={packages}"
-                ]
+                        Directory.CreateDirectory(string (Path.GetDirectoryName path))
+                        |> ignore<DirectoryInfo>
 
-        Assert.True(Directory.Exists(Path.Combine(packages, "conv.properties", version)))
-        Int32.Parse (Regex.Match(output, @"Passed: +(\d+)")).Groups[1].Value
+                        File.WriteAllText(path, text)
+            ]
+
+    let passed (output: string) = Int32.Parse (Regex.Match(output, @"Passed: +(\d+)")).Groups[1].Value
 
 type Packages() =
     [<Fact>]
-    member _.``A C# project holds its convolution to every law``() =
-        Assert.NotEmpty Conformance.Laws
-        Assert.Equal(Conformance.Laws.Count, Packed.tests "csharp")
+    member _.``docs/adopt's page on C# is followed word for word in an empty folder``() =
+        let tests =
+            Packed.printed.Value
+            |> List.filter (fun (command, _) -> command.StartsWith("dotnet test", StringComparison.Ordinal))
+            |> List.map (snd >> Packed.passed)
+
+        let first = Conformance.Laws.Count
+
+        let layer =
+            let offered = set [ Forward; Placed; Workspace; Concurrent; Misuse; Threads; Gradients; Views ]
+
+            All.laws
+            |> List.filter (fun law -> List.forall offered.Contains law.Needs)
+            |> List.length
+
+        // Three tests show more ways to ask.
+        Assert.True(layer > first)
+        Assert.Equal<int list>([ first; first + layer + 3 ], tests)
 
     [<Fact>]
-    member _.``An F# project does``() = Assert.Equal(Conformance.Laws.Count, Packed.tests "fsharp")
+    member _.``the page on C# shows the files that lie beside it``() =
+        let folder = Path.Combine(DocumentTests.root (), "docs", "adopt", "csharp")
+
+        let shown =
+            [
+                for struct (file, _, text) in Packed.steps do
+                    if file <> "" then
+                        Path.GetFileName file |> string, text
+            ]
+
+        for name, text in shown do
+            Assert.Equal(File.ReadAllText(Path.Combine(folder, name)), text)
+
+        let beside =
+            Directory.GetFiles folder
+            |> Array.map (Path.GetFileName >> string)
+            |> Array.filter ((<>) "README.md")
+
+        Assert.Equal<string seq>(Array.sort beside, shown |> List.map fst |> List.sort)
+
+    [<Fact>]
+    member _.``an adopter's output has no test runner and no command line of ours``() =
+        Packed.printed.Value |> ignore
+        let folder = Path.Combine(Packed.folder.Value, "MyProject.Tests", "bin", "Release", "net10.0")
+        let files = Directory.GetFiles(folder, "*.dll") |> Array.map (Path.GetFileName >> string)
+        Assert.Contains("FsCheck.dll", files)
+
+        for dragged in
+            [
+                "FsCheck.Xunit.dll"
+                "Spectre.Console.dll"
+                "System.CommandLine.dll"
+                "Google.Protobuf.dll"
+                "libonnxruntime.so"
+            ] do
+            Assert.DoesNotContain(dragged, files)
+
+        let context = Runtime.Loader.AssemblyLoadContext("adopter", true)
+        let packaged = context.LoadFromAssemblyPath(Path.Combine(folder, "Conv.Properties.dll"))
+
+        let seen =
+            packaged.GetExportedTypes()
+            |> Array.filter (fun t -> t.Namespace = "Conv.Properties")
+            |> Array.map _.Name
+            |> Array.sort
+
+        context.Unload()
+        Assert.Equal<string[]>([| "Conformance"; "ConformanceException"; "ConformanceResult"; "Convolution" |], seen)
+
+    [<Fact>]
+    member _.``An F# project holds its convolution to every law``() =
+        Packed.printed.Value |> ignore
+        let project = Path.Combine(Packed.folder.Value, "fsharp")
+        Directory.CreateDirectory project |> ignore<DirectoryInfo>
+
+        for file in Directory.GetFiles(Path.Combine(DocumentTests.root (), "docs", "adopt", "fsharp")) do
+            File.Copy(file, Path.Combine(project, string (Path.GetFileName file)))
+
+        Assert.Equal(Conformance.Laws.Count, Packed.passed (Packed.run "dotnet" [ "test"; "fsharp"; "-c"; "Release" ]))
 
     [<Fact>]
     member _.``The tool is installed and judges``() =
-        let tools = Path.Combine(Toolchain.folder.Value, "tools")
+        let tools = Path.Combine(Packed.folder.Value, "tools")
 
-        Toolchain.run
-            "dotnet"
+        for arguments in
             [
-                "tool"
-                "install"
-                "Conv.Tool"
-                "--version"
-                Packed.version
-                "--tool-path"
-                tools
-                "--add-source"
-                Packed.feed.Value
-            ]
-        |> ignore<string>
+                [ "pack"; "conv/Conv.Properties"; "-c"; "Release"; "-p:ConvTool=true"; "-o"; "tool" ]
+                [ "tool"; "install"; "Conv.Tool"; "--tool-path"; tools; "--add-source"; "tool" ]
+            ] do
+            Packed.run "dotnet" arguments |> ignore<string>
 
         let conv = Path.Combine(tools, (if OperatingSystem.IsWindows() then "conv.exe" else "conv"))
         let report = Path.Combine(Toolchain.folder.Value, "tool-report")

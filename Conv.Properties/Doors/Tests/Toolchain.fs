@@ -15,10 +15,13 @@ module Toolchain =
             path.Split Path.PathSeparator
             |> Array.exists (fun folder -> File.Exists(Path.Combine(folder, program)))
 
-    /// Runs a program to its end; what it says when it fails is the failure.
-    let run (program: string) (arguments: string list) =
+    /// Runs a program to its end in a folder; what it says when it fails is the failure.
+    let runIn (folder: string) (environment: (string * string) list) (program: string) (arguments: string list) =
         let start =
-            ProcessStartInfo(program, arguments, RedirectStandardError = true, RedirectStandardOutput = true)
+            ProcessStartInfo(program, arguments, RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = folder)
+
+        for name, value in environment do
+            start.Environment[name] <- value
 
         use child =
             match Process.Start start with
@@ -33,6 +36,9 @@ module Toolchain =
             failwith $"{program} ended with exit code {child.ExitCode}: {errors} {output.Result}"
 
         output.Result
+
+    /// The same in the folder of the moment.
+    let run program arguments = runIn "" [] program arguments
 
     /// A folder for what is built, which goes with the process.
     let folder =

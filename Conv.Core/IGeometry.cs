@@ -1,0 +1,23 @@
+namespace Conv;
+
+/// <summary>Optional beside <see cref="IConvolution"/>: the output size as the implementation computes it for itself.</summary>
+/// <remarks>Source: docs/specification.md, GEO-1.</remarks>
+public interface IOutputSize
+{
+    /// <summary>h_o = ⌊(h + p_t + p_b − (k_h − 1)·d_h − 1) / s_h⌋ + 1, and the same for columns.</summary>
+    /// <param name="shape">Any shape, supported or not.</param>
+    (long Height, long Width) OutputSize(ConvShape shape);
+}
+
+/// <summary>Optional beside <see cref="IConvolution"/>: the zeros of SAME padding as the implementation computes them for itself.</summary>
+/// <remarks>Source: docs/specification.md, SAME-1.</remarks>
+public interface ISamePadding
+{
+    /// <summary>The fewest zeros that give ⌈size / stride⌉ outputs, half of them before; an odd one stands where <paramref name="side"/> says.</summary>
+    /// <param name="size">Rows or columns of the input.</param>
+    /// <param name="kernelSize">Taps on that axis.</param>
+    /// <param name="stride">At least 1.</param>
+    /// <param name="dilation">At least 1.</param>
+    /// <param name="side">Where an odd zero stands.</param>
+    (int Before, int After) SamePads(int size, int kernelSize, int stride, int dilation, SamePadding side);
+}
