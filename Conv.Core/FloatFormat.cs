@@ -11,7 +11,7 @@ public sealed record FloatFormat(string Name, int Precision, int MinExponent, in
     /// <summary>Numbers are rounded towards zero, not to the nearest; what is beyond the largest becomes the largest.</summary>
     public bool Truncates { get; init; }
 
-    /// <summary>What is beyond the largest number becomes the largest, not infinity. Infinities stay.</summary>
+    /// <summary>What is beyond the largest number becomes the largest, not infinity. Here infinities stay; a unit may saturate them too.</summary>
     public bool Saturates { get; init; }
 
     /// <summary>The format with so many bits in its exponent and so many, the leading one left out, in its significand, as IEEE 754 would have it:

@@ -7,7 +7,7 @@ open System
 let groups =
     [
         "ours", "the catalogue and the kit's formulas", Ours.all
-        "variants", "correct convolutions that sum differently, or do not sum at all", Variants.all @ Unusual.all
+        "variants", "correct convolutions that sum differently, or do not sum at all", Variants.all @ Unusual.all @ UnusualRounding.all
         "museum", "convolutions that are wrong, and that the laws must catch", Museum.all |> List.map _.Subject
         "planted", "convolutions whose faults only `verify --isa` or `--guard-pages` shows", Planted.all
     ]

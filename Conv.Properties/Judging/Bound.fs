@@ -338,7 +338,12 @@ let snapped (within: Within) operation (s: ConvShape) (x: float[]) (k: float[]) 
         | _ -> ValueSome(sumGrid [ products; Values.grid bias ])
 
     match grid with
-    | ValueSome Int32.MaxValue -> ValueSome value
+    // Nothing but zeros: zero is the only candidate.
+    | ValueSome Int32.MaxValue ->
+        let bound = ofWithin within operation s x k bias
+
+        Array.map2 (fun (v: float) bound -> if abs v <= bound * inflation then 0.0 else v) value bound
+        |> ValueSome
     | ValueSome grid when grid >= -149 ->
         let bound = ofWithin within operation s x k bias
         let half = Math.ScaleB(1.0, grid - 1) * (1.0 - Math.ScaleB(1.0, -20))

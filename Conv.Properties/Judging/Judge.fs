@@ -102,7 +102,8 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
         elif relates && calls |> List.forall (sameCall calls.Head) then
             NotApplicable "both sides are the same call"
         elif trial.LeftGrid then
-            Undecided leftItsGrid
+            // Who declares nothing has no grid: its results became operands off the one that was tried.
+            Undecided(if calls |> List.exists (undeclared trial) then mismatch else leftItsGrid)
         else
             let held = equations |> List.map (fun e -> e, hold e)
 

@@ -86,10 +86,45 @@ let ofRounded (r: Rounded) flushes (s: ConvShape) (x: float[]) (k: float[]) (bia
             else
                 Double.PositiveInfinity)
 
+/// The numbers as a format rounds them, and the distance to the other neighbour of those that lie half way: which one is taken is left open.
+let rounded (format: FloatFormat) (data: float[]) : struct (float[] * float[]) =
+    let round (v: float) = float (format.Round(float32 v))
+    let nearest = Array.map round data
+
+    let ties =
+        Array.map2
+            (fun v near ->
+                let other = 2.0 * v - near
+
+                if
+                    v <> near
+                    && not format.Truncates
+                    && Double.IsFinite other
+                    && round other = other
+                then
+                    abs (other - near)
+                else
+                    0.0)
+            data
+            nearest
+
+    struct (nearest, ties)
+
+/// What other choices at ties change in Σx̂·k̂ at most, for each output.
+let private ofTies (s: ConvShape) (x: float[]) (xTies: float[]) (k: float[]) (kTies: float[]) =
+    if Array.forall ((=) 0.0) xTies && Array.forall ((=) 0.0) kTies then
+        Array.zeroCreate (int s.OutputLength)
+    else
+        let x, k = Array.map abs x, Array.map abs k
+        let all = Oracle.correlate s (Array.map2 (+) x xTies) (Array.map2 (+) k kTies)
+        // Both sums err by double's roundings alone; the caller's allowance has room for them.
+        Array.map2 (-) all (Oracle.correlate s x k)
+
 /// Lemma 14 from its operands on: Σx̂·k̂ + b of the operands as the declared format rounds them, and how far the result may be from it.
 let onRoundedOperands (r: Rounded) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : struct (float[] * float[]) =
-    let round (data: float[]) = data |> Array.map (fun v -> float (r.Input.Round(float32 v)))
-    let x, k = round x, round k
+    let struct (x, xTies) = rounded r.Input x
+    let struct (k, kTies) = rounded r.Input k
+    let ties = ofTies s x xTies k kTies
     let m = s.TermsPerOutput + (if bias.Length = 0 then 0L else 1L)
     let uOut, epsilonOut = rounding r.Output r.Accumulator
     let struct (_, least, halfOut) = underflow r false s.TermsPerOutput m 0.0 epsilonOut
@@ -105,10 +140,14 @@ let onRoundedOperands (r: Rounded) (s: ConvShape) (x: float[]) (k: float[]) (bia
 
             all.Products
             |> Array.mapi (fun at products ->
-                let size = products + all.Bias at
+                let tie = ties[at]
+                let size = products + tie + all.Bias at
 
                 if (1.0 + g) * (size + least) <= greatest then
-                    (1.0 + uOut) * (g * size + (1.0 + g) * least) + uOut * abs exact[at] + halfOut
+                    (1.0 + uOut) * (g * size + (1.0 + g) * least)
+                    + uOut * (abs exact[at] + tie)
+                    + tie
+                    + halfOut
                 else
                     Double.PositiveInfinity)
 
@@ -168,29 +207,38 @@ let ofQuantized (q: Quantized) magnitude (s: ConvShape) (x: float[]) (k: float[]
 
 /// Lemma 15 (a): w + b of the operands as they are quantised, and how far the result may be from it.
 let onQuantizedOperands (q: Quantized) (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) : struct (float[] * float[]) =
+    /// And the step where a number lies half way between two: which one is taken is left open.
     let quantise (data: float[]) =
         match Values.magnitude data with
-        | 0.0 -> data
+        | 0.0 -> struct (data, data)
         | magnitude ->
             let e = exponent q magnitude
+            let steps = data |> Array.map (fun v -> Math.ScaleB(v, -e))
+            let nearest = steps |> Array.map (fun v -> Math.Round(v, MidpointRounding.ToEven))
 
-            data
-            |> Array.map (fun v -> Math.ScaleB(Math.Round(Math.ScaleB(v, -e), MidpointRounding.ToEven), e))
+            let ties =
+                Array.map2 (fun v near -> if abs (v - near) = 0.5 then Math.ScaleB(1.0, e) else 0.0) steps nearest
 
-    let w = Oracle.correlate s (quantise x) (filters s k |> Array.collect quantise)
+            struct (nearest |> Array.map (fun v -> Math.ScaleB(v, e)), ties)
+
+    let struct (x, xTies) = quantise x
+    let kernels = filters s k |> Array.map quantise
+    let k = kernels |> Array.collect (fun struct (near, _) -> near)
+    let w = Oracle.correlate s x k
+    let ties = ofTies s x xTies k (kernels |> Array.collect (fun struct (_, ties) -> ties))
     let biasAt = biasOf s bias
     let g = Roundoff.gamma (if bias.Length = 0 then 1L else 2L)
 
     let allowed =
         w
         |> Array.mapi (fun at w ->
-            let size = abs w + abs (biasAt at)
+            let size = abs w + ties[at] + abs (biasAt at)
 
             if
                 float s.TermsPerOutput * limit q * limit q < Math.ScaleB(1.0, 31)
                 && (1.0 + g) * size < float Single.MaxValue
             then
-                g * size + Roundoff.smallest
+                g * size + ties[at] + Roundoff.smallest
             else
                 Double.PositiveInfinity)
 

@@ -210,6 +210,15 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
                 outside <- true
                 struct (value, Zero)
 
+    /// Whether a number that the subject is given exceeds what it declares to hold: nothing is said of that (lemma 14).
+    let beyondRange (s: ConvShape) (x: float[]) (k: float[]) =
+        match subject.Profile.ArithmeticOf s with
+        | :? Rounded as r when r.Input.MaxExponent < 127 ->
+            let beyond = Array.exists (fun v -> Double.IsFinite v && abs v > r.Input.MaxValue)
+
+            beyond x || beyond k
+        | _ -> false
+
     /// An operation by `run` where the subject supports the shape, else by the oracle. `certify`: whether its error is evaluated.
     let compute certify operation run (s: ConvShape) (first: Approx) (second: Approx) (bias: Approx option) =
         let supported = subject.Profile.Offers(operation, s)
@@ -220,6 +229,10 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
         else
             let x32, x, ex = toSingle first
             let k32, k, ek = toSingle second
+
+            if supported && beyondRange s x k then
+                raise (Inapplicable "operands beyond the range of its format")
+
             let b32, bias, eb = toSingle (bias |> Option.defaultWith noBias)
 
             let struct (value, own) =
@@ -287,6 +300,21 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
         match case.Fill with
         | Drawn(Lattice l, _) -> float l.KernelStep * Math.ScaleB(1.0, l.KernelExponent)
         | _ -> 1.0
+
+    /// Ends the judgement of an exact case where a narrow format does not hold what the law makes of the operands that were drawn for it: the
+    /// definition's conv(X, K), or a product of two kernels.
+    member _.NeedsOperands(s: ConvShape, x: Approx, k: Approx, product: Values) =
+        match subject.Profile.ArithmeticOf shape with
+        | :? Rounded as r when
+            not planning
+            && case.Tier = Exact
+            && not (
+                Reduced.holds r.Input product.Data
+                && Reduced.holds r.Input (Oracle.correlate s x.Value.Data k.Value.Data)
+            )
+            ->
+            raise (Inapplicable "its operands have fewer bits than a product of two: the bound decides")
+        | _ -> ()
 
     /// dY, N×O×H_o×W_o.
     member _.Gradient = gradient.Value

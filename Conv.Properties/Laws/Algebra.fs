@@ -11,16 +11,26 @@ let private bilinearity = "bilinearity of the definition"
 let private broadcast (s: ConvShape) (b: Approx) =
     Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun _ o _ _ -> b.Value[o, 0, 0, 0])
 
+/// The operand and the bias beside zeros. Whoever declares no arithmetic may have any format: zero and one are numbers of every one.
+let private besideZeros (trial: Trial) (operand: Approx) =
+    match trial.Profile.ArithmeticOf trial.Shape with
+    | :? Opaque ->
+        Approx.init (Approx.dims operand) (fun i0 i1 i2 i3 -> float (sign operand.Value[i0, i1, i2, i3])),
+        Approx.zeros (Approx.dims trial.B)
+    | _ -> operand, trial.B
+
 /// What conv(X, K) + b must be where X or K is all zeros: b itself, rounded to the declared format of results, bit for bit where sums hold every
 /// float; elsewhere within the declared bound of a sum of nothing.
-let private isBias (trial: Trial) (y: Approx) =
-    let s, b = trial.Shape, trial.B
+let private isBias (trial: Trial) (b: Approx) (y: Approx) =
+    let s = trial.Shape
     let spread = broadcast s b
 
     match trial.Profile.ArithmeticOf s with
     | :? Rounded as r when r.Accumulator.Precision = FloatFormat.Binary32.Precision ->
-        let rounded = b.Value.Data |> Array.map (fun v -> float (r.Output.Round(float32 v)))
-        y === broadcast s (Approx.exact (Values.withData rounded b.Value))
+        let struct (rounded, ties) = Reduced.rounded r.Output b.Value.Data
+
+        y
+        =~= Approx.spreadChannels (Operation.output s) { Value = Values.withData rounded b.Value; Error = Each ties }
     | :? Rounded
     | :? Within as declared when not trial.Planning ->
         let nothing length = Array.zeroCreate<float>(int length)
@@ -57,9 +67,9 @@ let private zeroKernel =
         "K = 0 gives the bias at every position"
         (biasTerms "bias twice, per split or of the wrong channel; accumulators not cleared; an epsilon")
         (fun trial ->
-            let s, b = trial.Shape, trial.B
+            let x, b = besideZeros trial trial.X
 
-            isBias trial (trial.ConvAny(s, trial.X, zeros trial.K, b))
+            isBias trial b (trial.ConvAny(trial.Shape, x, zeros trial.K, b))
             |> named "conv(X, 0) + b" "b")
 
 let private zeroInput =
@@ -70,9 +80,9 @@ let private zeroInput =
         "X = 0 gives the bias at every position"
         (biasTerms "a padding value that is not zero, stale borders, bias faults")
         (fun trial ->
-            let s, b = trial.Shape, trial.B
+            let k, b = besideZeros trial trial.K
 
-            isBias trial (trial.ConvAny(s, zeros trial.X, trial.K, b))
+            isBias trial b (trial.ConvAny(trial.Shape, zeros trial.X, k, b))
             |> named "conv(0, K) + b" "b")
 
 /// On reals these two compare bits, which only a deterministic subject owes; on the exact tier they compare numbers.
@@ -318,15 +328,17 @@ let private compose =
         let kh, kw = size s.OutHeight 0, size s.OutWidth 1
         let o = trial.Choose(2, 1, 3)
         let shape kh kw = ConvShape(s.Batch, s.OutChannels, s.OutHeight, s.OutWidth, o, kh, kw)
-        // A second bilinear problem multiplies its own grid in: the oracle takes a 2×2 or 1×1 kernel instead.
-        if
+
+        /// A second bilinear problem multiplies its own grid in.
+        let regrids kh kw =
             trial.Tier = Exact
             && trial.Profile.Supports(shape kh kw)
             && (trial.Profile.ArithmeticOf(shape kh kw) :? Bilinear)
-        then
-            shape 2 2
-        else
-            shape kh kw
+
+        if not (regrids kh kw) then shape kh kw
+        // The oracle takes a smaller kernel instead.
+        elif min s.OutHeight s.OutWidth >= 2 && not (regrids 2 2) then shape 2 2
+        else shape 1 1
 
     Law.equation
         2
@@ -364,6 +376,7 @@ let private compose =
                 |> unitsOf trial
 
             let kernel = composeKernels k1.Value k2.Value
+            trial.NeedsOperands(s, x, k1, kernel)
             let composed = s.With(outChannels = s2.OutChannels, kernelHeight = kernel.D2, kernelWidth = kernel.D3)
             // The composed kernel is summed in double: its error is that of a sum of m·u₂·v₂ products.
             let error =

@@ -67,6 +67,12 @@ let private needsNaN (trial: Trial) =
     | :? Within -> Judge.inapplicable "no program is declared that would pass NaN and infinities on"
     | _ -> ()
 
+/// Whether an infinite operand, or result, may become the greatest number of its format.
+let private saturates (trial: Trial) =
+    match trial.Profile.ArithmeticOf trial.Shape with
+    | :? Rounded as r -> [ r.Input; r.Accumulator; r.Output ] |> List.exists _.Saturates
+    | _ -> false
+
 let private isBilinear (trial: Trial) = trial.Profile.ArithmeticOf trial.Shape :? Bilinear
 
 /// A place of a tensor, chosen by the case.
@@ -136,7 +142,12 @@ let private nonfiniteKernel =
             needsNaN trial
             let s, x = trial.Shape, trial.X
             let at = place trial 0 s.KernelLength
-            let value = [| nan; infinity; -infinity |][trial.Choose(1, 0, 2)]
+
+            let value =
+                if saturates trial then
+                    nan
+                else
+                    [| nan; infinity; -infinity |][trial.Choose(1, 0, 2)]
             // Zero inputs under it, in a third of the cases everywhere.
             let x = if trial.Choose(2, 0, 2) = 0 then constant 0.0 x else x
             let k = replaced at value trial.K
@@ -219,6 +230,9 @@ let private infinityLaw =
 
             if isBilinear trial then
                 Judge.inapplicable "a bilinear algorithm may turn infinities into NaN"
+
+            if saturates trial then
+                Judge.inapplicable "a format that saturates may have no infinities"
 
             let s, k = trial.Shape, trial.K
             let sign i = if trial.Choose(i, 0, 1) = 0 then infinity else -infinity
@@ -306,11 +320,12 @@ let private precisionSum =
             let accumulator, output, input = formats trial
             let terms = int s.TermsPerOutput
             // All partial sums lie below 2^accumulator units of the grid; the result, in whole units, fits the output's format.
-            let large = Math.ScaleB(1.0, accumulator - 2)
+            let greatest = input.MaxExponent
+            let large = Math.ScaleB(1.0, min (accumulator - 2) (2 * greatest))
             let small = min 3.0 (floor (Math.ScaleB(1.0, min output 10) / float terms))
 
             // The large term is a product of two powers of two that the input's format holds.
-            let scale = if accumulator - 2 <= input.MaxExponent then 1.0 else Math.ScaleB(1.0, 8)
+            let scale = if accumulator - 2 <= greatest then 1.0 else Math.ScaleB(1.0, min 8 greatest)
             let x = constant scale trial.X
 
             let k =
@@ -344,6 +359,12 @@ let private precisionBatchSum =
         }
         (fun trial ->
             let s = trial.Shape
+
+            match trial.Profile.Arithmetic(Operation.BackwardKernel, s) with
+            | :? AnyOrder
+            | :? Within -> ()
+            | _ -> Judge.inapplicable "nothing is declared of its gradients"
+
             let terms = Operation.terms Operation.BackwardKernel s
             let most = Math.ScaleB(1.0, 24) / float terms |> floor
             let spread = max 1.0 (floor (most / 4.0))
@@ -366,9 +387,13 @@ let private precisionBatchSum =
 
             let dyOfChannel = Approx.init (Approx.dims dy) (fun _ channel _ _ -> if channel = o then 1.0 else 0.0)
 
-            let left =
-                // The one-hot kernel picks a plane of X, which the definition adds up.
-                trial.Inner(trial.Conv(s, x, k), dyOfChannel)
+            // The one-hot kernel picks a plane of X, which the definition adds up: of whoever sums any order itself.
+            let plane =
+                match trial.Profile.ArithmeticOf s with
+                | :? AnyOrder -> trial.Conv(s, x, k)
+                | _ -> trial.Oracle(s, x, k)
+
+            let left = trial.Inner(plane, dyOfChannel)
 
             let gradient = trial.BackwardKernel(s, x, dy)
             let right = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> gradient.Value[o, c, u, v])

@@ -138,6 +138,7 @@ let private depthwiseSeparable =
                 Approx.init (Operation.kernel s) (fun o c u v -> p.Value[o, c, 0, 0] * d.Value[c, 0, u, v])
 
             let depthwise = s.With(outChannels = c, groups = c)
+            trial.NeedsOperands(depthwise, x, d, product.Value)
             let pointwise = ConvShape(s.Batch, c, s.OutHeight, s.OutWidth, s.OutChannels, 1, 1)
 
             trial.Conv(pointwise, trial.Conv(depthwise, x, d), p)

@@ -17,12 +17,13 @@ let private repeated clause detects =
 
 let private placed clause detects = { repeated clause detects with Needs = [ Forward; Placed ] }
 
-/// What a law may ask of two calls with the same arguments, in this tier.
+/// What a law may ask of two calls with the same arguments, in this tier: bits where determinism is declared; without it numbers, on the exact
+/// tier, which of whoever declares no arithmetic may differ too.
 let private same (trial: Trial) =
-    if trial.Tier = Bounded && not trial.Profile.Traits.Deterministic then
-        Judge.inapplicable "determinism is not declared"
-
-    (===)
+    match trial.Tier with
+    | _ when trial.Profile.Traits.Deterministic -> (===)
+    | Exact -> (=~=)
+    | Bounded -> Judge.inapplicable "determinism is not declared"
 
 /// An operation whose arguments are laid in memory as told.
 let private placing operation (trial: Trial) =

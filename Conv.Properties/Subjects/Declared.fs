@@ -185,8 +185,22 @@ let parse (others: string list) (text: string) : Declared =
     | Some(name, value) -> bad $"{name}={value}"
     | None -> ()
 
-    let few name = named name |> Option.map (sizes name) |> Option.defaultValue [||]
-    let kernels, strides, dilations = few "kernels", few "strides", few "dilations"
+    let declared: Arithmetic =
+        match named "arithmetic" |> Option.map arithmetic |> Option.defaultValue (AnyOrder()) with
+        | :? Bilinear as b -> Bilinear(b.OutputTransform, b.InputTransform, b.KernelTransform, SkipsZeroEntries = yes "skips-zeros")
+        | _ when named "skips-zeros" |> Option.isSome -> bad "skips-zeros without bilinear matrices"
+        | other -> other
+
+    /// A bilinear algorithm takes kernels of one size, at stride and dilation 1, whether it says so or not.
+    let own taps =
+        match declared with
+        | :? Bilinear as b -> [| struct (taps b, taps b) |]
+        | _ -> [||]
+
+    let few name taps = named name |> Option.map (sizes name) |> Option.defaultWith (fun () -> own taps)
+
+    let kernels = few "kernels" _.KernelTransform.Columns
+    let strides, dilations = few "strides" (fun _ -> 1), few "dilations" (fun _ -> 1)
     let among (allowed: struct (int * int)[]) height width = allowed.Length = 0 || allowed.Contains(struct (height, width))
 
     let withPads: ConvShape -> ConvShape option =
@@ -233,12 +247,6 @@ let parse (others: string list) (text: string) : Declared =
             Strides = strides,
             Dilations = dilations
         )
-
-    let declared: Arithmetic =
-        match named "arithmetic" |> Option.map arithmetic |> Option.defaultValue (AnyOrder()) with
-        | :? Bilinear as b -> Bilinear(b.OutputTransform, b.InputTransform, b.KernelTransform, SkipsZeroEntries = yes "skips-zeros")
-        | _ when named "skips-zeros" |> Option.isSome -> bad "skips-zeros without bilinear matrices"
-        | other -> other
 
     let adjoint =
         match named "gradients" |> Option.map arithmetic with
