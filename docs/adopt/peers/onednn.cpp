@@ -193,7 +193,12 @@ CONV_EXPORT int32_t conv_subject_abi_version(void) { return 1; }
 
 CONV_EXPORT const char *conv_subject_profile(void)
 {
-    return method == algorithm_direct ? "arithmetic=any-order fma=yes" : "arithmetic=opaque fma=yes";
+    // Winograd is F(4x4, 3x3) on the points 0, +-5/8, +-3/2: with these, the absolute row sums of its matrices are at most 8.3, 5.3 and 1.4, so that
+    // no intermediate sum exceeds 61^2 = 3,721 times C*max|x|*max|k|, and some 32 + C roundings stand on the way (docs/bounds.md, lemma 4).
+    // Over n = 9*C terms that is 33*3721/(9*10) = 1,365 plain sums' bounds at C = 1, and less for more. The gradient of the weights has the
+    // same matrices, transposed, and as few as n = 1 term: 33*3721/2 = 61,397.
+    return method == algorithm_direct ? "arithmetic=any-order fma=yes"
+                                      : "arithmetic=within:2048,global gradients=within:65536,global fma=yes";
 }
 
 CONV_EXPORT int conv2d_prepare_f32(const conv2d_problem *p, const float *weight, const float *bias, conv2d_prepared **prepared,
