@@ -34,6 +34,8 @@ let private arithmeticInWords (arithmetic: Arithmetic) =
 let private declaredArithmetic (subject: Subject) probed =
     match Claims.arithmetic subject probed with
     | Some arithmetic -> arithmeticInWords arithmetic
+    // Who may decline any shape declares one arithmetic for all.
+    | None when subject.Profile.Declines -> arithmeticInWords (subject.Profile.ArithmeticOf(ConvShape(1, 1, 1, 1, 1, 1, 1)))
     | None -> "no shape to ask on"
 
 let private joined parts = String.Join(", ", List.filter ((<>) "") parts)

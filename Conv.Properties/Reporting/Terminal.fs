@@ -91,6 +91,23 @@ let error (message: string) = Console.Error.WriteLine(show ("conv: " + message))
 /// A line of results.
 let line (text: string) = Console.Out.WriteLine(show text)
 
+/// How long it may take until the end, by the average of all that is done: what laws cost differs by hundreds, so that the pace of the moment, or of
+/// the first seconds, in which code is compiled, says nothing.
+type private TimeLeft() =
+    inherit ProgressColumn()
+
+    override _.Render(_, task, _) =
+        let elapsed = task.ElapsedTime.GetValueOrDefault()
+        let share = task.Percentage / 100.0
+
+        let text =
+            if elapsed < TimeSpan.FromSeconds 5.0 || share < 0.05 then
+                "--:--:--"
+            else
+                (elapsed * ((1.0 - share) / share)).ToString @"hh\:mm\:ss"
+
+        Text(text, Style(Color.Blue)) :> Rendering.IRenderable
+
 /// Runs with a live bar where somebody watches, with plain lines where not, or silently. `work` is given what to call after so many steps.
 let withProgress quiet (title: string) steps (work: (int -> string option -> unit) -> 'a) : 'a =
     if quiet then
@@ -102,7 +119,7 @@ let withProgress quiet (title: string) steps (work: (int -> string option -> uni
                 TaskDescriptionColumn(Alignment = Justify.Left)
                 ProgressBarColumn()
                 PercentageColumn()
-                RemainingTimeColumn()
+                TimeLeft()
             |]
 
         err
