@@ -7,7 +7,10 @@ open Conv
 open Conv.Properties.Tests
 
 let private law id = (All.tryFind id).Value
-let private find name = (Unusual.all @ UnusualRounding.all @ Ours.all) |> List.find (fun s -> s.Name = name)
+
+let private find name =
+    (Unusual.all @ UnusualRounding.all @ Ours.all)
+    |> List.find (fun s -> s.Name = name)
 
 let private cell cases id subject =
     let options = { Run.defaults with Cases = cases; Threads = 1 }
@@ -22,7 +25,16 @@ let private library name flags =
 
     Toolchain.run
         "gcc"
-        ([ "-O1"; "-Wall"; "-Wextra"; "-Werror"; "-shared"; "-fPIC"; "-I"; Path.Combine(root, "docs", "adopt") ]
+        ([
+            "-O1"
+            "-Wall"
+            "-Wextra"
+            "-Werror"
+            "-shared"
+            "-fPIC"
+            "-I"
+            Path.Combine(root, "docs", "adopt")
+         ]
          @ flags
          @ [ "-o"; path; source ])
     |> ignore<string>
@@ -34,7 +46,11 @@ let ``a gradient whose pads are exchanged violates under a claimed bound, and th
     let judged name =
         let subject = Open.subject Limits.usual name
         let options = { Run.defaults with Cases = 60 }
-        let cells = Run.all options (Run.jobs options All.laws [ subject ]) ignore |> Conclusion.matrix All.laws [ subject ]
+
+        let cells =
+            Run.all options (Run.jobs options All.laws [ subject ]) ignore
+            |> Conclusion.matrix All.laws [ subject ]
+
         subject, cells, Conclusion.ofSubject subject cells
 
     let honest, _, verdict = judged (library "libpads.so" [])
@@ -52,8 +68,7 @@ let ``a gradient whose pads are exchanged violates under a claimed bound, and th
             Assert.Contains(Gradients, c.Law.Needs)
 
     // N1 C1 H2 W3 O1, 3×3, one zero row below: dY = 1 and K = 1…9 give 1 2 3 / 4 5 6, not 4 5 6 / 7 8 9.
-    let weights =
-        [ for at in 0..8 -> $"k:0.0.{at / 3}.{at % 3}={at + 1}" ] |> String.concat ";"
+    let weights = [ for at in 0..8 -> $"k:0.0.{at / 3}.{at % 3}={at + 1}" ] |> String.concat ";"
 
     let line =
         "format=1 law=BACKWARD-IMPULSE tier=exact n=1 c=1 h=2 w=3 o=1 kh=3 kw=3 sh=1 sw=1 pt=0 pl=0 pb=1 pr=0 dh=1 dw=1 g=1 args=0,0,0 fill=explicit values="
@@ -83,7 +98,12 @@ let ``a claimed bound has room for the addition of a bias, and for what underflo
             Assert.Equal(Conclusion.Held, (cell 100 id tight).Status)
 
         // It goes to the end of what it claims: a claim of a little less is refuted.
-        let factor = if name.EndsWith("global-bound", System.StringComparison.Ordinal) then 63.9 else 0.999
+        let factor =
+            if name.EndsWith("global-bound", System.StringComparison.Ordinal) then
+                63.9
+            else
+                0.999
+
         let everywhere = factor > 1.0
 
         let boasting =
@@ -102,7 +122,9 @@ let ``a bilinear declaration says by itself which sizes are taken`` () =
 
     let text (m: RationalMatrix) =
         [
-            for row in 0 .. m.Rows - 1 -> [ for column in 0 .. m.Columns - 1 -> string m[row, column] ] |> String.concat ","
+            for row in 0 .. m.Rows - 1 ->
+                [ for column in 0 .. m.Columns - 1 -> string m[row, column] ]
+                |> String.concat ","
         ]
         |> String.concat ";"
 
@@ -147,7 +169,10 @@ let ``narrow formats have what the laws of precision and of chains ask`` () =
     Assert.Equal(Conclusion.Held, (cell 120 "COMPOSE" (find "variant:e5m2")).Status)
 
     // An accumulator that keeps fewer bits than it declares is still seen.
-    let rough = Narrow("rough", Rounded(FloatFormat.OfBits(4, 3), FloatFormat.Float16, FloatFormat.Float16)) |> Contract.ofConvolution
+    let rough =
+        Narrow("rough", Rounded(FloatFormat.OfBits(4, 3), FloatFormat.Float16, FloatFormat.Float16))
+        |> Contract.ofConvolution
+
     let declared = (find "variant:e4m3").Profile.ArithmeticOf
     let boasting = { rough with Profile = { rough.Profile with ArithmeticOf = declared } }
     Assert.Equal(Conclusion.Broken, (cell 60 "PRECISION-SUM" boasting).Status)
