@@ -2,6 +2,7 @@
 module internal Conv.Properties.Edges
 
 open System
+open System.Diagnostics
 open FsCheck.FSharp
 open Conv
 
@@ -101,6 +102,33 @@ let private large =
     ]
     |> List.map ConvShape.Parse
 
+/// Whether a call with half of what is beyond 2¹⁶ takes long too, a second or all the time that there is: then it is slow, and no index too narrow keeps it
+/// in a loop.
+let private isSlowBelow (subject: Subject) (s: ConvShape) =
+    let half size = if size > 60_000 then size / 2 else size
+
+    let below =
+        s.With(
+            batch = half s.Batch,
+            inChannels = half s.InChannels,
+            inHeight = half s.InHeight,
+            inWidth = half s.InWidth,
+            outChannels = half s.OutChannels,
+            groups = half s.Groups
+        )
+
+    let zeros length = Array.zeroCreate<float32>(int length)
+    let clock = Stopwatch.StartNew()
+
+    try
+        subject.Forward below (zeros below.InputLength) (zeros below.KernelLength) [||]
+        |> ignore<float32[]>
+
+        clock.Elapsed > TimeSpan.FromSeconds 1.0
+    with
+    | ForeignFault(Trouble.Hung, _) -> below <> s
+    | _ -> false
+
 let private largeIndex =
     let law =
         Law.equations
@@ -141,6 +169,12 @@ let private largeIndex =
 
     { law with
         Fixed = true
+        Judge =
+            fun subject case ->
+                match law.Judge subject case with
+                | Faulted(Foreign(Trouble.Hung, text), call) when isSlowBelow subject call.Shape ->
+                    Undecided $"{text}, and takes long for half as much, too: it is slow"
+                | verdict -> verdict
         Cases =
             fun profile tier ->
                 let step =

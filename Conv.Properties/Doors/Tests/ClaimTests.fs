@@ -225,3 +225,30 @@ let ``ties may go either way, and a truncation is still told from a rounding`` (
         }
 
     Assert.Equal(Conclusion.Broken, (cell 40 "MODEL-BOUND" boasting).Status)
+
+[<Fact>]
+let ``a slow convolution is not accused of its indices, and a loop that an index keeps forever is`` () =
+    let loop = find "loop"
+
+    let timed patience =
+        { loop with
+            Forward =
+                fun s x k b ->
+                    let most = Seq.max [ s.Batch; s.InChannels; s.InHeight; s.InWidth; s.OutChannels ]
+
+                    if most > 65535 then
+                        raise (ForeignFault(Trouble.Hung, "it gave no answer within 10 s (--timeout)"))
+
+                    if most > 30000 then
+                        System.Threading.Thread.Sleep(int patience)
+
+                    loop.Forward s x k b
+        }
+
+    let judged subject = cell 1 "LARGE-INDEX" subject
+
+    match (judged (timed 1100)).Status with
+    | Conclusion.Open reason -> Assert.Contains("takes long for half as much", reason)
+    | other -> Assert.Fail $"{other}"
+
+    Assert.Equal(Conclusion.Broken, (judged (timed 0)).Status)
