@@ -4,20 +4,7 @@ module internal Conv.Properties.Checkpoint
 open System.IO
 open System.Text.Json
 open System.Text.Json.Serialization
-
-/// What must be the same for a run to go on.
-type Heading =
-    {
-        CaseFormat: int
-        Seed: uint64
-        Cases: int
-        Tiers: string list
-        Laws: string list
-        Subjects: string list
-    }
-
-/// What the file holds.
-type Unfinished = { Heading: Heading; Sessions: Run.State list }
+open Conv.Properties.Checking
 
 let private settings =
     JsonSerializerOptions(NumberHandling = JsonNumberHandling.AllowNamedFloatingPointLiterals)
@@ -37,13 +24,13 @@ let heading (options: Run.Options) (laws: Law list) (subjects: Subject list) =
     }
 
 /// Writes beside the file and renames it.
-let save (path: string) heading (sessions: Run.State list) =
+let save (path: string) heading (sessions: State list) =
     let beside = path + ".new"
     File.WriteAllBytes(beside, JsonSerializer.SerializeToUtf8Bytes({ Heading = heading; Sessions = sessions }, settings))
     File.Move(beside, path, true)
 
 /// How far a run of this heading had come, or one sentence why there is nothing to go on from.
-let load (path: string) (heading: Heading) : Result<Run.State list, string> =
+let load (path: string) (heading: Heading) : Result<State list, string> =
     if not (File.Exists path) then
         Error $"there is no unfinished run in '{path}'; leave out --resume"
     else

@@ -11,6 +11,7 @@ open System.Threading.Tasks
 open FsCheck
 open FsCheck.FSharp
 open Conv
+open Conv.Properties.Checking
 
 type Options =
     {
@@ -171,33 +172,6 @@ let private shrink (law: Law) (subject: Subject) rnd size drawn limit =
     Check.One(config, Prop.forAll arbitrary holds)
     shrunk, steps
 
-/// A counterexample as lines that replay it.
-type Found = { Drawn: string; Shrunk: string; Shrinks: int }
-
-/// How far a session has come, as it can be written down: with the same options, law and subject it goes on from there.
-type State =
-    {
-        Law: string
-        Subject: string
-        Tier: string
-        Index: int
-        /// For each case up to there whether it decided for the law: "1" or "0".
-        Held: string
-        Elements: int64
-        Ratio: float
-        AgainstOracle: int
-        LeftGrid: int
-        Undecided: int
-        Unsupported: int
-        Discards: Map<string, int>
-        Digest: uint64
-        Outputs: uint64
-        Milliseconds: float
-        Found: Found option
-        Fault: string option
-        Abandoned: string option
-    }
-
 /// One law on one subject in one tier, a case at a time: ends at the first failure.
 [<Sealed>]
 type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
@@ -327,7 +301,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                 failure
                 |> Option.map (fun f ->
                     {
-                        Drawn = Case.print f.Drawn
+                        Found.Drawn = Case.print f.Drawn
                         Shrunk = Case.print f.Shrunk
                         Shrinks = f.Shrinks
                     })
@@ -428,7 +402,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                 failure <-
                     Some
                         {
-                            Drawn = drawn
+                            Failure.Drawn = drawn
                             Shrunk = if lost then drawn else shrunk
                             Shrinks = if lost then 0 else steps
                             Verdict = if lost then verdictFound.Value else verdict

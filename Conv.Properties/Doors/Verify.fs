@@ -20,7 +20,7 @@ let private judged (subjects: Subject list) (cells: Conclusion.Cell list) : Matr
 let private figures = 12
 
 /// Holds subjects to laws.
-let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (from: Run.State list) folder quiet =
+let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (from: Checking.State list) folder quiet =
     let clock = Stopwatch.StartNew()
     let jobs = Run.jobs options (Order.arrange chosen) subjects
     let planned (law: Law) = if law.Fixed then 1 else options.Cases

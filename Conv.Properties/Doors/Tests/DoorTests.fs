@@ -262,7 +262,7 @@ module Resumed =
     [<Fact>]
     let ``a run that goes on comes to what it would have come to`` () =
         let jobs = Run.jobs options laws subjects
-        let mutable first: Run.State list = []
+        let mutable first: Checking.State list = []
 
         let keep states =
             if first.IsEmpty then
@@ -280,7 +280,7 @@ module Resumed =
         match Checkpoint.load path heading with
         | Error why -> Assert.Fail why
         | Ok states ->
-            Assert.Equal<Run.State list>(first, states)
+            Assert.Equal<Checking.State list>(first, states)
             Assert.Equal<_ list>(summary whole, summary (Run.allFrom states ignore options jobs ignore))
 
     [<Fact>]

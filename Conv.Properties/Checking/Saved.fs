@@ -1,0 +1,43 @@
+/// What of a run is written down. Public, since the serializer finds the constructors of public types alone, and therefore in a namespace of its own.
+namespace Conv.Properties.Checking
+
+/// A counterexample as lines that replay it.
+type Found = { Drawn: string; Shrunk: string; Shrinks: int }
+
+/// How far a session has come, as it can be written down: with the same options, law and subject it goes on from there.
+type State =
+    {
+        Law: string
+        Subject: string
+        Tier: string
+        Index: int
+        /// For each case up to there whether it decided for the law: "1" or "0".
+        Held: string
+        Elements: int64
+        Ratio: float
+        AgainstOracle: int
+        LeftGrid: int
+        Undecided: int
+        Unsupported: int
+        Discards: Map<string, int>
+        Digest: uint64
+        Outputs: uint64
+        Milliseconds: float
+        Found: Found option
+        Fault: string option
+        Abandoned: string option
+    }
+
+/// What must be the same for a run to go on.
+type Heading =
+    {
+        CaseFormat: int
+        Seed: uint64
+        Cases: int
+        Tiers: string list
+        Laws: string list
+        Subjects: string list
+    }
+
+/// What the file holds.
+type Unfinished = { Heading: Heading; Sessions: State list }
