@@ -38,8 +38,8 @@ let ``an unusual convolution that is right is not accused`` (name: string) =
     | Conclusion.Conforms -> ()
     // Who declares nothing gets no verdict where only a bound could give one.
     | Conclusion.Unsettled _ when name.EndsWith "-undeclared" -> ()
-    // A claimed bound as wide as this one leaves few grids: more cases than these are needed.
-    | Conclusion.Unsettled reasons when name = "variant:int8-real-scales" ->
+    // A claimed bound as wide as this one, or a format of two bits, leaves few grids: more cases than these are needed.
+    | Conclusion.Unsettled reasons when name = "variant:int8-real-scales" || name = "variant:e2m1" ->
         Assert.All(reasons, (fun reason -> Assert.Contains("too few comparisons", reason)))
     | other -> Assert.Fail $"{other}"
 
