@@ -481,7 +481,7 @@ let opening (turns: struct (string * string) list) (sessions: Session[]) : Sessi
 let private keepEvery = TimeSpan.FromSeconds 5.0
 
 /// Laws in which the process of a subject may fail to answer, or one cause fail every call, before it is asked no more.
-let mostDeaths = 8
+let enoughFailures = 8
 
 /// How long a call may go on when there is no time left, before nobody waits for it any more.
 let private overtime = TimeSpan.FromSeconds 10.0
@@ -531,18 +531,18 @@ let allFrom
     use enough = new CancellationTokenSource()
     let gate = obj ()
     let tell one = lock gate (fun () -> news one)
-    let deaths = ConcurrentDictionary<struct (string * string), int>()
+    let failures = ConcurrentDictionary<struct (string * string), int>()
 
     /// Of a subject whose process dies in one law after the other, or that fails every call in the same way, enough has been seen.
     let bury (session: Session) =
         let name = session.Subject.Name
 
-        let repeats cause = deaths.AddOrUpdate(struct (name, cause), 1, (fun _ count -> count + 1)) = mostDeaths
+        let repeats cause = failures.AddOrUpdate(struct (name, cause), 1, (fun _ count -> count + 1)) = enoughFailures
 
         let abandon reason =
             for other in sessions do
                 if other.Subject.Name = name then
-                    other.Abandon $"not asked to the end: {reason} in {mostDeaths} laws before"
+                    other.Abandon $"not asked to the end: {reason} in {enoughFailures} laws before"
 
         if session.Died then
             if repeats "" then

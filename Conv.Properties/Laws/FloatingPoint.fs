@@ -322,7 +322,7 @@ let private precisionSum =
             // All partial sums lie below 2^accumulator units of the grid; the result, in whole units, fits the output's format.
             let greatest = input.MaxExponent
             let large = Math.ScaleB(1.0, min (accumulator - 2) (2 * greatest))
-            let small = min 3.0 (floor (Math.ScaleB(1.0, min output 10) / float terms))
+            let small = min 3.0 (floor (Math.ScaleB(1.0, min output (min 10 (accumulator - 1))) / float terms))
 
             // The large term is a product of two powers of two that the input's format holds.
             let scale = if accumulator - 2 <= greatest then 1.0 else Math.ScaleB(1.0, min 8 greatest)

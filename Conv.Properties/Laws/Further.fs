@@ -195,10 +195,15 @@ let private constantInput =
         }
         (fun trial ->
             let s, k = trial.Shape, trial.K
-            let ones = Approx.init (Operation.input s) (fun _ _ _ _ -> 1.0)
+
+            let ones =
+                match trial.Profile.ArithmeticOf s with
+                // Few bits hold the sum of few channels.
+                | :? Rounded -> inLiveChannels trial.X 1.0
+                | _ -> Approx.init (Operation.input s) (fun _ _ _ _ -> 1.0)
 
             trial.Conv(s, ones, k)
-            =~= Approx.spreadChannels (Operation.output s) (filterSums k)
+            =~= Approx.spreadChannels (Operation.output s) (filterSums (onLive s ones k))
             |> named "conv(1, K)" "Σ K")
 
 let private offsetInput =

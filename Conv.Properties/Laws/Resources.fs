@@ -67,19 +67,15 @@ let private laid trial placements = laidOf Operation.Forward trial placements
 
 /// One of the operations that the subject offers, every other time the forward pass.
 let private anyOperation (trial: Trial) =
-    let offers = trial.Profile.Capabilities.Contains
-
     let others =
         [
-            if offers Gradients then
-                Operation.BackwardInput
-                Operation.BackwardKernel
-                Operation.BackwardBias
-            if offers Transposed then
-                Operation.Transposed
-            if offers Fused then
-                Operation.Fused true
+            Operation.BackwardInput
+            Operation.BackwardKernel
+            Operation.BackwardBias
+            Operation.Transposed
+            Operation.Fused true
         ]
+        |> List.filter (fun operation -> trial.Profile.Offers(operation, trial.Shape))
 
     match others with
     | [] -> Operation.Forward

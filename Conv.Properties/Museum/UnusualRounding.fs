@@ -86,80 +86,10 @@ let private atTheBound (factor: float) everywhere (s: ConvShape) (x: float32[]) 
         elif up then Single.BitDecrement moved
         else Single.BitIncrement moved)
 
-/// One level of Strassen's product on the matrices of im2col, padded to even sizes. By Higham 2002, 23.2.2, it errs by at most (3m² + 25m)·u times the
-/// greatest product of two entries for inner sizes up to m: below 64·γ_{n+1}·n of it for m = n or n + 1.
-let private strassen (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
-    let cg, og, taps = s.InChannelsPerGroup, s.OutChannelsPerGroup, s.KernelHeight * s.KernelWidth
-    let pixels = s.OutHeight * s.OutWidth
-    let y = Array.zeroCreate (int s.OutputLength)
-
-    let plus sign (p: float32[,]) (q: float32[,]) = Array2D.mapi (fun i j v -> v + sign * q[i, j]) p
-    let (++), (--) = plus 1f, plus -1f
-
-    let product (p: float32[,]) (q: float32[,]) =
-        Array2D.init (p.GetLength 0) (q.GetLength 1) (fun i j ->
-            let mutable sum = 0f
-
-            for at in 0 .. p.GetLength 1 - 1 do
-                sum <- sum + p[i, at] * q[at, j]
-
-            sum)
-
-    /// A quarter of a matrix given by its entries, zeros beyond.
-    let quarter rows columns (entry: int -> int -> float32) down across =
-        let half size = (size + 1) / 2
-
-        Array2D.init (half rows) (half columns) (fun i j ->
-            let row, column = down * half rows + i, across * half columns + j
-            if row < rows && column < columns then entry row column else 0f)
-
-    for n in 0 .. s.Batch - 1 do
-        for g in 0 .. s.Groups - 1 do
-            let left = quarter og (cg * taps) (fun o t -> k[(g * og + o) * cg * taps + t])
-
-            let right =
-                quarter (cg * taps) pixels (fun t p ->
-                    let h =
-                        p / s.OutWidth * s.StrideHeight + t % taps / s.KernelWidth * s.DilationHeight
-                        - s.PadTop
-
-                    let w = p % s.OutWidth * s.StrideWidth + t % s.KernelWidth * s.DilationWidth - s.PadLeft
-
-                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
-                        x[((n * s.InChannels + g * cg + t / taps) * s.InHeight + h) * s.InWidth + w]
-                    else
-                        0f)
-
-            let a11, a12, a21, a22 = left 0 0, left 0 1, left 1 0, left 1 1
-            let b11, b12, b21, b22 = right 0 0, right 0 1, right 1 0, right 1 1
-            let p1 = product (a11 ++ a22) (b11 ++ b22)
-            let p2 = product (a21 ++ a22) b11
-            let p3 = product a11 (b12 -- b22)
-            let p4 = product a22 (b21 -- b11)
-            let p5 = product (a11 ++ a12) b22
-            let p6 = product (a21 -- a11) (b11 ++ b12)
-            let p7 = product (a12 -- a22) (b21 ++ b22)
-            let quarters = [| p1 ++ p4 -- p5 ++ p7; p3 ++ p5; p2 ++ p4; p1 -- p2 ++ p3 ++ p6 |]
-            let rows, columns = a11.GetLength 0, b11.GetLength 1
-
-            for o in 0 .. og - 1 do
-                for p in 0 .. pixels - 1 do
-                    let value = quarters[o / rows * 2 + p / columns][o % rows, p % columns]
-                    let channel = g * og + o
-                    y[(n * s.OutChannels + channel) * pixels + p] <- value + (if b.Length = 0 then 0f else b[channel])
-
-    y
-
-// ---- algorithms that somebody else chooses
+// ---- nothing declared
 
 let private f2x3 = ours "winograd-f2x3"
 let private f4x3 = ours "winograd-f4x3"
-
-/// Winograd where it can, else one of two orders: by the shape. F(2, 3) errs by at most 20·81·C·u of the greatest product, 18·γ_{n+1}·n.
-let private byShape (s: ConvShape) x k b =
-    if f2x3.Profile.Supports s && s.InHeight % 3 > 0 then f2x3.Forward s x k b
-    elif (s.InChannels + s.InWidth) % 2 = 0 then loop.Forward s x k b
-    else Variants.ofReversed s x k b
 
 /// Another one each time.
 let private inTurns =
@@ -196,13 +126,12 @@ let all: Subject list =
         narrow "variant:e5m2" (FloatFormat.OfBits(5, 2)) FloatFormat.Float16 FloatFormat.Float16
         narrow "variant:e4m3" (FloatFormat.OfBits(4, 3)) FloatFormat.Binary32 FloatFormat.Binary32
         narrow "variant:e2m1" (FloatFormat.OfBits(2, 1)) FloatFormat.Binary32 FloatFormat.Binary32
+        narrow "variant:bfloat16-accumulator" FloatFormat.Float16 FloatFormat.BFloat16 FloatFormat.Binary32
         forward "variant:at-a-claimed-bound" "arithmetic=within:1 deterministic=yes" (atTheBound 1.0 false)
         forward "variant:at-half-a-sum's-bound" "arithmetic=within:0.5 deterministic=yes" (fun s x k b ->
             Oracle.complete Operation.Forward s (Array.map float x) (Array.map float k) (Array.map float b)
             |> Array.map float32)
         forward "variant:at-a-global-bound" "arithmetic=within:64,global deterministic=yes" (atTheBound 64.0 true)
-        forward "variant:strassen" "arithmetic=within:64,global deterministic=yes" strassen
-        forward "variant:some-algorithm" "arithmetic=within:64,global deterministic=yes" byShape
         Subject.forward "variant:algorithms-in-turns-undeclared" (declaring "arithmetic=opaque") inTurns
         undeclared (ours "bfloat16") "variant:bfloat16-undeclared"
         undeclared (ours "int8") "variant:int8-undeclared"

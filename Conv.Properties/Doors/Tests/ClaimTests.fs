@@ -168,6 +168,9 @@ let ``narrow formats have what the laws of precision and of chains ask`` () =
     Assert.Equal(Conclusion.Held, (cell 60 "PRECISION-SUM" (find "variant:e4m3")).Status)
     Assert.Equal(Conclusion.Held, (cell 120 "COMPOSE" (find "variant:e5m2")).Status)
 
+    for id in [ "PRECISION-SUM"; "CONSTANT-INPUT" ] do
+        Assert.Equal(Conclusion.Held, (cell 200 id (find "variant:bfloat16-accumulator")).Status)
+
     // An accumulator that keeps fewer bits than it declares is still seen.
     let rough =
         Narrow("rough", Rounded(FloatFormat.OfBits(4, 3), FloatFormat.Float16, FloatFormat.Float16))
