@@ -297,6 +297,28 @@ let ``a counterexample with a state is confirmed and shrunk on fresh instances, 
     Assert.Equal("broken", once.Status)
     Assert.Equal("holds", Conformance.Replay(nonNull once.Counterexample, Tiring()).Status)
 
+/// From the second call on with three outputs or more, every first element is one too large.
+type private Wearing() =
+    inherit Altered()
+    let mutable large = 0
+
+    override _.Run(prepared, x, y, workspace) =
+        prepared.Run(x, y, workspace)
+
+        if y.Length >= 3 then
+            large <- large + 1
+
+        if large > 1 && y.Length > 0 then
+            y[0] <- y[0] + 1f
+
+[<Fact>]
+let ``what an instance that is worn does is not taken for what a fresh one does`` () =
+    let result = Conformance.Check("REPEATABLE", Func<IConvolution>(fun () -> Wearing()))
+    Assert.Equal("broken", result.Status)
+    let _, case = Case.parse (nonNull result.Counterexample)
+    // The worn one fails on a single output too; three are needed, and nothing else is left of the case that was drawn.
+    Assert.Equal((3L, 1L), (case.Problem.OutputLength, case.Problem.TermsPerOutput))
+
 /// Gradients by the loop on stride 1; beyond they throw, and say so or not.
 type private Strided(says: bool) =
     inherit Altered()
