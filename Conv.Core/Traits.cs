@@ -13,6 +13,10 @@ public sealed record Traits
     /// boundary do not keep it.</summary>
     public bool SameAtAnyAddress { get; init; }
 
+    /// <summary>A promise beside <see cref="Deterministic"/>: the bits of an image's result do not depend on how many images there are, on its place
+    /// among them, or on what they are.</summary>
+    public bool BatchInvariant { get; init; }
+
     /// <summary>Products and sums may be fused. Bounds hold either way.</summary>
     public bool FusedMultiplyAdd { get; init; }
 

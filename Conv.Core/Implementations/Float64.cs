@@ -9,7 +9,7 @@ public sealed class Float64 : IConvolution
     public string Name => "float64";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true, BatchInvariant = true };
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) => true;

@@ -10,7 +10,7 @@ public sealed partial class Loop : IConvolution, IFusedConvolution, IViewConvolu
     public string Name => "loop";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true, BatchInvariant = true };
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) => true;

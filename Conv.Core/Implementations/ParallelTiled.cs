@@ -25,7 +25,7 @@ public sealed class ParallelTiled : IVectorised
     public string Name => "parallel-tiled";
 
     /// <inheritdoc/>
-    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
+    public Traits Traits { get; } = new() { Deterministic = true, SameAtAnyAddress = true, BatchInvariant = true, FusedMultiplyAdd = MultiplyAdd.IsFused, Threaded = true };
 
     /// <inheritdoc/>
     IConvolution IVectorised.On(Simd simd) => new ParallelTiled(simd);

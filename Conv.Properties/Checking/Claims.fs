@@ -135,6 +135,9 @@ let differences (subject: Subject) (probed: Probe.Probed) : Difference list =
         if traits.SameAtAnyAddress && probed.AnyAddress = Some false then
             DeclaredButNotSeen "the same bits at any address"
 
+        if traits.BatchInvariant && probed.AnyBatch = Some false then
+            DeclaredButNotSeen "the same bits in any batch"
+
         if wider = Some 24 then
             yield! either traits.FusedMultiplyAdd probed.Fused "fused multiply-add"
 

@@ -65,7 +65,7 @@ let private missed (law: Law) (subject: Subject) (results: Run.Result list) =
                     c.Examples
                     |> List.exists (fun example ->
                         match law.Project example with
-                        | ValueSome s -> c.Holds s && subject.Profile.Supports s
+                        | ValueSome s -> c.Holds s && subject.Profile.Supports s && law.Serves subject s
                         | ValueNone -> false)
 
                 if room && not (results |> List.exists (fun r -> r.Shapes |> Seq.exists c.Holds)) then
@@ -141,6 +141,15 @@ type Verdict =
     /// No selected law can be satisfied by a shape that the subject supports: nothing was to be exercised.
     | Silent
 
+/// The distinct problems that decided for a law, but for those of formulas.
+let shapesOf (cells: Cell list) =
+    cells
+    |> Seq.filter (fun c -> c.Law.Kind <> KitLaw)
+    |> Seq.collect _.Results
+    |> Seq.collect _.Shapes
+    |> Seq.distinct
+    |> Array.ofSeq
+
 /// The verdict on one subject: a broken MUST violates, a broken SHOULD or MAY only warns, and what was not exercised settles nothing.
 let ofSubject (subject: Subject) (cells: Cell list) =
     let must = cells |> List.filter (fun c -> c.Law.Strength = Must)
@@ -157,6 +166,21 @@ let ofSubject (subject: Subject) (cells: Cell list) =
             let named = laws |> List.truncate 3 |> List.map snd |> String.concat ", "
             let more = if laws.Length > 3 then $" and {laws.Length - 3} more" else ""
             $"{named}{more}: {reason}")
+
+    let unmet =
+        if subject.Profile.Declines then
+            []
+        else
+            let larger = shapesOf cells |> Array.filter (fun s -> Reach.cost s > Generate.budget)
+
+            if larger.Length < Coverage.decidesExtremesFrom then
+                []
+            else
+                match Coverage.extremesOf subject.Profile.Supports larger with
+                | _, [] -> []
+                | _, missed -> [ "no problem had " + String.concat "; " missed ]
+
+    let unsettled = unsettled @ unmet
 
     if must |> List.exists (fun c -> c.Status = Broken) then
         Violates
@@ -198,6 +222,8 @@ let leftOut (options: Run.Options) (chosen: Law list) : string list =
     [
         if not missing.IsEmpty then
             $"{missing.Length} of {All.laws.Length} laws were not asked"
+        if options.Reach <> Run.defaults.Reach then
+            $"no problem was larger than {options.Reach.Name}"
         for tier in List.except options.Tiers Run.defaults.Tiers do
             $"the {tier.Name} tier was not asked"
     ]

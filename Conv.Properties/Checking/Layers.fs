@@ -7,6 +7,23 @@ open System.Threading.Tasks
 open FsCheck.FSharp
 open Conv
 
+/// Exact draws of a shape that all agreed with the definition: from how many numbers each, and how many (lemma 21).
+type Certificate =
+    {
+        Numbers: int
+        Draws: int
+    }
+
+    /// What a fault that does not depend on the values escapes with, at most.
+    member c.EscapeProbability = Math.Pow(2.0 / float c.Numbers, float c.Draws)
+
+/// How closely layers are looked at.
+type Depth =
+    /// At its own size, and with two images, uneven pads and a bias.
+    | Layer
+    /// With many neighbours, and a certificate.
+    | Named
+
 /// One layer in front of one subject.
 [<NoEquality; NoComparison>]
 type Result =
@@ -17,12 +34,16 @@ type Result =
         Checksum: Verdict
         /// MODEL-BOUND on sampled elements of the output: reals.
         Sampled: Verdict
+        /// CHECKSUM on problems like it, each with what was changed and its case.
+        Neighbours: (string * Verdict * Case) list
+        /// What exact draws of the whole output say, where they were made.
+        Certificate: Certificate option
         /// The exact case, for replaying.
         Case: Case option
         Seconds: float
     }
 
-let private checksum = All.laws |> List.find (fun law -> law.Id = "CHECKSUM")
+let private checksum = Model.weighing
 
 /// Elements of the output that are looked at one by one.
 let private samples = 64
@@ -139,26 +160,156 @@ let private sampled (subject: Subject) seed (s: ConvShape) =
     with error ->
         Faulted(Fault.ofException error, Call.none s)
 
-let private hold seed (layer: Workload.Layer) (subject: Subject) =
+/// The i-th case of a law on a named shape.
+let private caseOn (law: Law) (subject: Subject) seed (name: string) index shape =
+    let rnd, growth = Address.ofCase seed (law.Id + "/" + name) Exact Reach.Small index
+    (law.CasesOn subject.Profile Exact shape |> Gen.sampleWithSeed rnd growth 1)[0]
+
+/// Problems like a layer, each with one thing changed: what, and the problem.
+let neighbours depth (s: ConvShape) : (string * ConvShape) list =
+    let up multiple size = (size / multiple + 1) * multiple
+    let cg, og, g = s.InChannelsPerGroup, s.OutChannelsPerGroup, s.Groups
+    let inputs (c: int) () = s.With(inChannels = c * g)
+    let outputs (o: int) () = s.With(outChannels = o * g)
+    let rows (h: int) () = s.With(inHeight = h)
+    let columns (w: int) () = s.With(inWidth = w)
+
+    let same () =
+        let struct (top, bottom) =
+            ConvShape.SamePads(s.InHeight, s.KernelHeight, s.StrideHeight, s.DilationHeight, SamePadding.Upper)
+
+        let struct (left, right) =
+            ConvShape.SamePads(s.InWidth, s.KernelWidth, s.StrideWidth, s.DilationWidth, SamePadding.Upper)
+
+        s.With(padTop = top, padBottom = bottom, padLeft = left, padRight = right)
+
+    [
+        "two images", (fun () -> s.With(batch = 2))
+        "uneven pads", (fun () -> s.With(padTop = s.PadTop + 1, padRight = s.PadRight + 2))
+        "SAME pads", same
+
+        match depth with
+        | Layer -> ()
+        | Named ->
+            for name, size, change in
+                [
+                    "input channels", cg, inputs
+                    "output channels", og, outputs
+                    "rows", s.InHeight, rows
+                    "columns", s.InWidth, columns
+                ] do
+                $"{name} − 1", change (size - 1)
+                $"{name} + 1", change (size + 1)
+
+                for multiple in [ 16; 32; 64 ] do
+                    $"{name} at the next multiple of {multiple}", change (up multiple size)
+
+            "twice the input channels", inputs (2 * cg)
+            "twice the output channels", outputs (2 * og)
+            "a row of taps more", (fun () -> s.With(kernelHeight = s.KernelHeight + 1))
+            "a column of taps less", (fun () -> s.With(kernelWidth = s.KernelWidth - 1))
+            "a stride more", (fun () -> s.With(strideHeight = s.StrideHeight + 1, strideWidth = s.StrideWidth + 1))
+            "a column of stride more", (fun () -> s.With(strideWidth = s.StrideWidth + 1))
+            "twice the dilation", (fun () -> s.With(dilationHeight = 2 * s.DilationHeight, dilationWidth = 2 * s.DilationWidth))
+            "no pads", (fun () -> s.With(padTop = 0, padLeft = 0, padBottom = 0, padRight = 0))
+
+            "pads + 1",
+            (fun () -> s.With(padTop = s.PadTop + 1, padLeft = s.PadLeft + 1, padBottom = s.PadBottom + 1, padRight = s.PadRight + 1))
+
+            "three images", (fun () -> s.With(batch = 3))
+    ]
+    |> List.choose (fun (name, make) ->
+        try
+            match make () with
+            | shape when shape <> s && shape.OutputLength > 0L -> Some(name, shape)
+            | _ -> None
+        with :? ArgumentException ->
+            None)
+    |> List.distinctBy snd
+
+/// The probability that a certificate aims at.
+let private aim = 1e-6
+
+/// The most draws that are made for one.
+let private mostDraws = 12
+
+/// Exact draws on a shape until the aim is reached, or one that does not agree.
+let private certify (subject: Subject) seed name (s: ConvShape) : Result<Certificate, Verdict * Case> option =
+    let draw index = caseOn Model.certificate subject seed name index s
+
+    let numbers (case: Case) =
+        match case.Fill with
+        | Drawn(Lattice l, _) when l.LiveEvery = 1 -> 2 * min l.InputMax (min l.KernelMax l.BiasMax) + 1
+        | _ -> 0
+
+    let rec next draws least =
+        let case = draw draws
+        let least = min least (numbers case)
+
+        if least <= 2 then
+            None
+        else
+            match Model.certificate.Judge subject case with
+            | Holds _ ->
+                let certificate = { Numbers = least; Draws = draws + 1 }
+
+                if certificate.EscapeProbability < aim then Some(Ok certificate)
+                elif draws + 1 >= mostDraws then Some(Ok certificate)
+                else next (draws + 1) least
+            | Breaks _
+            | Faulted _ as verdict -> Some(Error(verdict, case))
+            | _ -> None
+
+    next 0 Int32.MaxValue
+
+let private hold depth seed (layer: Workload.Layer) (subject: Subject) =
     let clock = Diagnostics.Stopwatch.StartNew()
     let s = layer.Shape
 
-    let checksumVerdict, sampledVerdict, case =
-        if not (subject.Profile.Supports s) then
-            Unsupported "the layer", Unsupported "the layer", None
-        else
-            let rnd, size = Address.ofCase seed (checksum.Id + "/" + layer.Name) Exact 0
-            let case = (checksum.CasesOn subject.Profile Exact s |> Gen.sampleWithSeed rnd size 1)[0]
-            checksum.Judge subject case, sampled subject (Fill.mix (seed + uint64 size)) s, Some case
+    let nothing =
+        {
+            Layer = layer
+            Subject = subject
+            Checksum = Unsupported "the layer"
+            Sampled = Unsupported "the layer"
+            Neighbours = []
+            Certificate = None
+            Case = None
+            Seconds = 0.0
+        }
 
-    {
-        Layer = layer
-        Subject = subject
-        Checksum = checksumVerdict
-        Sampled = sampledVerdict
-        Case = case
-        Seconds = clock.Elapsed.TotalSeconds
-    }
+    let result =
+        if not (subject.Profile.Supports s) then
+            nothing
+        else
+            let case = caseOn checksum subject seed layer.Name 0 s
+
+            let certified =
+                match depth with
+                | Layer -> None
+                | Named -> certify subject seed layer.Name s
+
+            let asked =
+                { nothing with
+                    Checksum = checksum.Judge subject case
+                    Sampled = sampled subject (Fill.mix (seed + uint64 s.InChannels)) s
+                    Neighbours =
+                        [
+                            for at, (name, shape) in List.indexed (neighbours depth s) do
+                                if subject.Profile.Supports shape then
+                                    let case = caseOn checksum subject seed layer.Name (at + 1) shape
+                                    name, checksum.Judge subject case, case
+                        ]
+                    Case = Some case
+                }
+
+            match certified with
+            | Some(Ok certificate) -> { asked with Certificate = Some certificate }
+            // A draw that differs is the counterexample, whatever the checksum says.
+            | Some(Error(verdict, case)) -> { asked with Checksum = verdict; Case = Some case }
+            | None -> asked
+
+    { result with Seconds = clock.Elapsed.TotalSeconds }
 
 /// What the layers say of one subject.
 [<NoEquality; NoComparison>]
@@ -176,8 +327,15 @@ type Outcome =
 
 /// Whether a layer holds: without an exact tier the sampled elements decide.
 let private holds (result: Result) =
+    let agrees verdict =
+        match verdict with
+        | Holds _
+        | NotApplicable _
+        | Unsupported _ -> true
+        | _ -> false
+
     match result.Checksum, result.Sampled with
-    | (Holds _ | NotApplicable _), Holds _ -> true
+    | (Holds _ | NotApplicable _), Holds _ -> result.Neighbours |> List.forall (fun (_, verdict, _) -> agrees verdict)
     | _ -> false
 
 let private isBroken verdict =
@@ -188,11 +346,18 @@ let private isBroken verdict =
 
 /// Why a layer that the subject takes says nothing.
 let private open' (result: Result) =
+    let beside =
+        result.Neighbours
+        |> List.tryPick (fun (name, verdict, _) ->
+            match verdict with
+            | Undecided reason -> Some $"{result.Layer.Name}, {name}: {reason}"
+            | _ -> None)
+
     match result.Checksum, result.Sampled with
     | Undecided reason, _
     | _, Undecided reason
     | _, NotApplicable reason -> Some $"{result.Layer.Name}: {reason}"
-    | _ -> None
+    | _ -> beside
 
 /// The verdict on each subject: a broken layer violates, one that settles nothing leaves it undecided, and who takes none is silent.
 let conclude (subjects: Subject list) (results: Result list) : Outcome list =
@@ -209,7 +374,12 @@ let conclude (subjects: Subject list) (results: Result list) : Outcome list =
             {
                 Subject = subject
                 Verdict =
-                    if own |> List.exists (fun r -> isBroken r.Checksum || isBroken r.Sampled) then
+                    let broken (r: Result) =
+                        isBroken r.Checksum
+                        || isBroken r.Sampled
+                        || r.Neighbours |> List.exists (fun (_, verdict, _) -> isBroken verdict)
+
+                    if own |> List.exists broken then
                         Conclusion.Violates
                     else
                         match List.choose open' own with
@@ -223,8 +393,8 @@ let conclude (subjects: Subject list) (results: Result list) : Outcome list =
             }
     ]
 
-/// Every layer of a network × every subject.
-let run (options: Run.Options) (workload: Workload.Workload) (subjects: Subject list) (progress: Result -> unit) : Result list =
+/// Every layer of a network, or of a list, × every subject.
+let run depth (options: Run.Options) (workload: Workload.Workload) (subjects: Subject list) (progress: Result -> unit) : Result list =
     let jobs =
         [|
             for layer in workload.Layers do
@@ -236,7 +406,7 @@ let run (options: Run.Options) (workload: Workload.Workload) (subjects: Subject 
 
     let one at =
         let layer, subject = jobs[at]
-        let result = hold options.Seed layer subject
+        let result = hold depth options.Seed layer subject
         results[at] <- result
         lock gate (fun () -> progress result)
 

@@ -13,6 +13,7 @@ let private word pages =
     | NoPages -> "none  "
     | PageBehind -> "behind"
     | PageBefore -> "before"
+    | ReadOnly -> "read-only"
 
 /// The case that is being judged, in a file that outlives the process.
 [<Sealed>]

@@ -79,6 +79,8 @@ type Probed =
         Repeatable: bool option
         /// The same bits wherever the tensors start.
         AnyAddress: bool option
+        /// The same bits for an image, whatever else is in the batch.
+        AnyBatch: bool option
         /// The same bits on any number of threads.
         AnyThreads: bool option
         Spread: Spread option
@@ -105,6 +107,7 @@ let unknown: Probed =
         Order = None
         Repeatable = None
         AnyAddress = None
+        AnyBatch = None
         AnyThreads = None
         Spread = None
         InPlaceByChannel = None
@@ -440,6 +443,25 @@ let private laidAlike (subject: Subject) (s: ConvShape) (placements: Placement l
     else
         None
 
+/// Whether each image of a batch gives the bits that it gives alone.
+let private batchAlike (subject: Subject) (one: ConvShape) =
+    let count = 5
+    let several = one.With(batch = count)
+
+    if not (supports subject several) then
+        None
+    else
+        let x, k, b = drawn several
+        let together = subject.Forward several x k b
+        let inputs, outputs = int one.InputLength, int one.OutputLength
+
+        Some(
+            Seq.init count (fun n ->
+                subject.Forward one (Array.sub x (n * inputs) inputs) k b
+                |> sameBits (Array.sub together (n * outputs) outputs))
+            |> Seq.forall id
+        )
+
 /// Where NaN comes out, from inputs along the diagonal of the first channel.
 let private spread (subject: Subject) (s: ConvShape) =
     let x = Array.init (int s.InputLength) (fun at -> float32 (at % 7 - 3))
@@ -657,6 +679,11 @@ let ofSubject (subject: Subject) : Probed =
                         laidAlike subject s [ for misalign in [ 0; 1; 3; 8; 13 ] -> { Placement.plain with Misalign = misalign } ]
                     else
                         None)
+            AnyBatch =
+                attempt (fun () ->
+                    // Large enough for tiles over several images.
+                    shape [ padded 16 7 16; ConvShape(1, 64, 5, 5, 16, 1, 1) ]
+                    |> Option.bind (batchAlike subject))
             AnyThreads =
                 attempt (fun () ->
                     if can Placed && can Threads then

@@ -15,8 +15,10 @@ open Conv.Properties.Checking
 
 type Options =
     {
-        /// Cases for each law and tier.
+        /// Small cases for each law and tier; larger ones in proportion.
         Cases: int
+        /// The largest size of the problems.
+        Reach: Reach.Size
         Seed: uint64
         Tiers: Tier list
         Threads: int
@@ -29,6 +31,7 @@ type Options =
 let defaults =
     {
         Cases = 200
+        Reach = Reach.Large
         Seed = 0UL
         Tiers = [ Exact; Bounded ]
         Threads = Environment.ProcessorCount
@@ -36,9 +39,37 @@ let defaults =
         TimeLimit = None
     }
 
+/// How many cases of each size a law is asked in a tier: the cheap ones first. Larger problems are for the first tier of a law, where faults
+/// of geometry show exactly; the other gets a fourth of them.
+let planned (options: Options) (law: Law) tier =
+    if law.Fixed then
+        [ Reach.Small, 1 ]
+    else
+        let part = if law.Tiers.Head = tier then 200 else 800
+
+        [
+            Reach.Small, options.Cases
+            for size, shares in [ Reach.Middle, law.Beyond.Middle; Reach.Large, law.Beyond.Large ] do
+                if size <= options.Reach then
+                    size, shares * options.Cases / part
+        ]
+
+/// Of all sizes.
+let plannedCases options law tier = planned options law tier |> List.sumBy snd
+
 /// A case that breaks a law, as it was drawn and as it was shrunk, and the verdict on the shrunk one.
 [<NoEquality; NoComparison>]
-type Failure = { Drawn: Case; Shrunk: Case; Shrinks: int; Verdict: Verdict }
+type Failure =
+    {
+        Drawn: Case
+        Shrunk: Case
+        Shrinks: int
+        Verdict: Verdict
+        /// What must be asked before it, in order, for it to fail.
+        Earlier: Case list
+        /// How often it was looked for again in vain, in a fresh process and after all that was asked before; 0 where it came again.
+        Eluded: int
+    }
 
 /// What one law said of one subject in one tier.
 [<NoEquality; NoComparison>]
@@ -78,42 +109,42 @@ type Result =
         Unexplained: Case option
     }
 
-let private isFailure verdict =
-    match verdict with
-    | Breaks _
-    | Faulted _ -> true
-    | _ -> false
+let private isFailure = Pursuit.isFailure
+let private renew = Pursuit.renew
+let private hasBeginnings = Pursuit.hasBeginnings
 
 /// Why a case says nothing whose failure did not repeat in a fresh process, or on a fresh instance.
 let unrepeated = "it failed, but not again "
 
-/// Lets the next call be the first, where the subject can have more than one beginning.
-let private renew (subject: Subject) =
-    subject.Foreign |> Option.iter _.Renew()
-    subject.Fresh |> Option.iter (fun renew -> renew ())
+/// A failure, with what must be asked before it, and how often it was looked for where it did not come again.
+[<NoEquality; NoComparison>]
+type private Confirmed = { Verdict: Verdict; Earlier: Case list; Eluded: int }
 
-let private hasBeginnings (subject: Subject) = subject.Foreign.IsSome || subject.Fresh.IsSome
+/// A failure must repeat in a fresh process, or on a fresh instance, to which no earlier call has done damage; or after what was asked before it.
+/// Memory that grows from call to call shows only in the old one.
+let private confirm (law: Law) (subject: Subject) case verdict : Confirmed =
+    let settled verdict = { Verdict = verdict; Earlier = []; Eluded = 0 }
 
-/// A failure must repeat in a fresh process, or on a fresh instance, to which no earlier call has done damage. Memory that grows from call to
-/// call shows only in the old one.
-let private confirm (law: Law) (subject: Subject) case verdict =
     match verdict with
-    | Faulted(Foreign(Trouble.Greedy, _), _) -> verdict
+    | Faulted(Foreign(Trouble.Greedy, _), _) -> settled verdict
     | _ when isFailure verdict && hasBeginnings subject ->
+        let earlier = Pursuit.before subject
         renew subject
 
         match law.Judge subject case with
-        | again when isFailure again -> again
+        | again when isFailure again -> settled again
         | _ ->
             match subject.Foreign |> Option.bind _.Linger() with
-            | Some(trouble, text) -> Faulted(Foreign(trouble, $"a moment after the call, {text}"), Call.none case.Problem)
+            | Some(trouble, text) -> settled (Faulted(Foreign(trouble, $"a moment after the call, {text}"), Call.none case.Problem))
             | None ->
                 let where = if subject.Foreign.IsSome then "in a fresh process" else "on a fresh instance"
 
-                match verdict with
-                | Faulted(fault, _) -> Undecided $"{unrepeated}{where}: {Fault.describe fault}"
-                | _ -> Undecided $"{unrepeated}{where}: its numbers were wrong"
-    | _ -> verdict
+                match Pursuit.pursue earlier law subject case, verdict with
+                | Pursuit.Repeats(again, cases), _ -> { Verdict = again; Earlier = cases; Eluded = 0 }
+                // A busy machine may be the cause that a process did not answer.
+                | Pursuit.Eludes _, Faulted(Foreign _ as fault, _) -> settled (Undecided $"{unrepeated}{where}: {Fault.describe fault}")
+                | Pursuit.Eludes tries, _ -> { Verdict = verdict; Earlier = []; Eluded = tries + 1 }
+    | _ -> settled verdict
 
 /// Whether a process gave no answer: then each attempt at a smaller case costs another process.
 let private isDeath verdict =
@@ -128,7 +159,7 @@ let private shrinkBudget = 3000, TimeSpan.FromSeconds 5.0
 let private deathBudget, deathPatience = TimeSpan.FromSeconds 6.0, TimeSpan.FromSeconds 1.0
 
 /// Hands a failing case to the engine to confirm and shrink. The engine knows no clock: the shrinker holds its own budget.
-let private shrink (law: Law) (subject: Subject) rnd size drawn limit =
+let private shrink (law: Law) (subject: Subject) rnd growth size drawn limit =
     let attempts, _ = shrinkBudget
     let clock = Stopwatch.StartNew()
     let mutable tried = 0
@@ -155,9 +186,9 @@ let private shrink (law: Law) (subject: Subject) rnd size drawn limit =
         }
 
     let config =
-        Config.Quick.WithMaxTest(1).WithRunner(runner).WithReplay(Some { Rnd = rnd; Size = Some size })
+        Config.Quick.WithMaxTest(1).WithRunner(runner).WithReplay(Some { Rnd = rnd; Size = Some growth })
 
-    let arbitrary = Arb.fromGenShrink (law.Cases subject.Profile drawn.Tier, candidates)
+    let arbitrary = Arb.fromGenShrink (law.Cases subject.Profile drawn.Tier size, candidates)
     // A law that cannot judge a smaller case says nothing about the subject: the engine would take the exception for a failure, shrink to
     // it, and lose the counterexample.
     let holds case =
@@ -177,7 +208,27 @@ let private shrink (law: Law) (subject: Subject) rnd size drawn limit =
 type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let shapes = HashSet<ConvShape>()
     let discards = Dictionary<string, int>()
-    let cases = if law.Fixed then 1 else options.Cases
+    let plan = planned options law tier
+    let cases = plan |> List.sumBy snd
+
+    /// The size of the case with this number, and its number among those of the size.
+    let place index =
+        let rec among plan index =
+            match plan with
+            | (_, count) :: rest when index >= count && not rest.IsEmpty -> among rest (index - count)
+            | (size, _) :: _ -> struct (size, index)
+            | [] -> struct (Reach.Small, index)
+
+        among plan index
+
+    let isLarger number =
+        let struct (size, _) = place number
+        size <> Reach.Small
+
+    let caseAt number =
+        let struct (size, at) = place number
+        Address.caseOf size options.Seed law subject.Profile tier at
+
     let mutable index, held, elements, ratio, oracle = 0, 0, 0L, 0.0, 0
     let mutable leftGrid, undecided, unsupported = 0, 0, 0
     let mutable digest, outputs = 0UL, 0UL
@@ -185,6 +236,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let mutable found: Case option = None
     let mutable unexplained: Case option = None
     let mutable verdictFound: Verdict option = None
+    let mutable earlier: Case list = []
+    let mutable eluded = 0
     let mutable abandoned: string option = None
     let mutable failure: Failure option = None
     let mutable fault: string option = None
@@ -204,11 +257,14 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let pointless () = index >= 12 && held = 0 && undecided = 0
 
     let judge () =
-        let case = Address.case options.Seed law subject.Profile tier index
+        let case = caseAt index
         current <- Some case
         digest <- Address.digest digest case
 
-        match confirm law subject case (law.Judge subject case) with
+        Pursuit.note law subject case
+        let confirmed = confirm law subject case (law.Judge subject case)
+
+        match confirmed.Verdict with
         | Holds evidence ->
             held <- held + 1
             marks.Append('0', index - marks.Length).Append '1' |> ignore<StringBuilder>
@@ -221,6 +277,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
             shapes.Add case.Problem |> ignore<bool>
         | NotApplicable reason -> discard reason
+        // A larger problem may have more taps than a narrow format has units: then no grid holds its sums, and the bound decides.
+        | Undecided reason when reason = Judge.leftItsGrid && isLarger index -> discard reason
         | Unsupported reason ->
             unsupported <- unsupported + 1
             discard reason
@@ -237,6 +295,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         | Faulted _ as verdict ->
             found <- Some case
             verdictFound <- Some verdict
+            earlier <- confirmed.Earlier
+            eluded <- confirmed.Eluded
 
         current <- None
         index <- index + 1
@@ -304,6 +364,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                         Found.Drawn = Case.print f.Drawn
                         Shrunk = Case.print f.Shrunk
                         Shrinks = f.Shrinks
+                        Earlier = List.map Case.print f.Earlier
+                        Eluded = f.Eluded
                     })
             Fault = fault
             Abandoned = abandoned
@@ -331,14 +393,18 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
         for at in 0 .. state.Held.Length - 1 do
             if state.Held[at] = '1' then
-                shapes.Add (Address.case options.Seed law subject.Profile tier at).Problem
-                |> ignore<bool>
+                shapes.Add (caseAt at).Problem |> ignore<bool>
 
         match state.Found with
         | None -> ()
         | Some lines ->
             let case line = snd (Case.parse line)
             let shrunk = case lines.Shrunk
+            earlier <- List.map case lines.Earlier
+            eluded <- lines.Eluded
+
+            Pursuit.judgeAll earlier subject
+
             let verdict = law.Judge subject shrunk
             found <- Some(case lines.Drawn)
             verdictFound <- Some verdict
@@ -350,6 +416,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                         Shrunk = shrunk
                         Shrinks = lines.Shrinks
                         Verdict = verdict
+                        Earlier = earlier
+                        Eluded = eluded
                     }
 
     /// Nothing more is judged.
@@ -378,9 +446,24 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     /// Shrinks the case that failed, if there is one.
     member _.Shrink() =
         match found with
+        // What fails only after other cases is as small as they are.
+        | Some drawn when failure.IsNone && (not earlier.IsEmpty || eluded > 0) ->
+            failure <-
+                Some
+                    {
+                        Drawn = drawn
+                        Shrunk = drawn
+                        Shrinks = 0
+                        Verdict = verdictFound.Value
+                        Earlier = earlier
+                        Eluded = eluded
+                    }
+
+            renew subject
         | Some drawn when failure.IsNone ->
             timed (fun () ->
-                let rnd, size = Address.ofCase options.Seed law.Id tier (index - 1)
+                let struct (size, at) = place (index - 1)
+                let rnd, growth = Address.ofCase options.Seed law.Id tier size at
                 let died = verdictFound |> Option.exists isDeath
 
                 let shrunk, steps =
@@ -389,10 +472,10 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                         processes.Patience <- Some deathPatience
 
                         try
-                            shrink law subject rnd size drawn deathBudget
+                            shrink law subject rnd growth size drawn deathBudget
                         finally
                             processes.Patience <- None
-                    | _ -> shrink law subject rnd size drawn (snd shrinkBudget)
+                    | _ -> shrink law subject rnd growth size drawn (snd shrinkBudget)
 
                 renew subject
                 let verdict = law.Judge subject shrunk
@@ -406,6 +489,8 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                             Shrunk = if lost then drawn else shrunk
                             Shrinks = if lost then 0 else steps
                             Verdict = if lost then verdictFound.Value else verdict
+                            Earlier = []
+                            Eluded = 0
                         })
         | _ -> ()
 

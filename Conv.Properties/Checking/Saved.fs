@@ -2,7 +2,14 @@
 namespace Conv.Properties.Checking
 
 /// A counterexample as lines that replay it.
-type Found = { Drawn: string; Shrunk: string; Shrinks: int }
+type Found =
+    {
+        Drawn: string
+        Shrunk: string
+        Shrinks: int
+        Earlier: string list
+        Eluded: int
+    }
 
 /// How far a session has come, as it can be written down: with the same options, law and subject it goes on from there.
 type State =

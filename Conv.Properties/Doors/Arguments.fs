@@ -6,6 +6,7 @@ open System.CommandLine
 open System.Globalization
 open System.IO
 open System.IO.Enumeration
+open System.Security.Cryptography
 open Conv
 
 /// What the user asked for cannot be done: one line, exit 2.
@@ -52,17 +53,17 @@ let subjectsOf limits (names: string[]) =
         ]
         |> List.distinctBy _.Name
 
-/// A seed, decimal or hexadecimal.
+/// A seed, decimal or hexadecimal, or one that nobody knew before.
 let parseSeed (text: string) =
-    let style, digits =
-        if text.StartsWith("0x", StringComparison.OrdinalIgnoreCase) then
-            NumberStyles.HexNumber, text.Substring 2
-        else
-            NumberStyles.None, text
+    let parse style (digits: string) =
+        match UInt64.TryParse(digits, style, CultureInfo.InvariantCulture) with
+        | true, seed -> seed
+        | _ -> usage $"'{text}' is not a seed; write a whole number from 0 on, 0x and hexadecimal digits, or fresh"
 
-    match UInt64.TryParse(digits, style, CultureInfo.InvariantCulture) with
-    | true, seed -> seed
-    | _ -> usage $"'{text}' is not a seed; write a whole number from 0 on, or 0x and hexadecimal digits"
+    match text.ToLowerInvariant() with
+    | "fresh" -> BitConverter.ToUInt64(RandomNumberGenerator.GetBytes 8, 0)
+    | lower when lower.StartsWith "0x" -> parse NumberStyles.HexNumber (text.Substring 2)
+    | _ -> parse NumberStyles.None text
 
 /// The tiers of a name.
 let parseTiers (text: string) =
@@ -71,6 +72,12 @@ let parseTiers (text: string) =
     | "exact" -> [ Exact ]
     | "bounded" -> [ Bounded ]
     | _ -> usage $"'{text}' is not a tier; write exact, bounded or all"
+
+/// The largest size of problems.
+let parseReach (text: string) =
+    match Reach.sizes |> List.tryFind (fun size -> size.Name = text.ToLowerInvariant()) with
+    | Some size -> size
+    | None -> usage $"'{text}' is no size; write small, middle or large"
 
 /// The instruction sets, and whether each was asked for by name.
 let parseSets (text: string) =
@@ -186,6 +193,15 @@ let lawsOption () =
 
 let casesOption () =
     Option<int>("--cases", Description = "Cases for each law and tier.", HelpName = "N", DefaultValueFactory = fun _ -> Run.defaults.Cases)
+
+let reachOption () =
+    Option<string>(
+        "--reach",
+        Description =
+            "The largest problems beside the small ones: small (none), middle (of about a million multiply-adds) or large (four million).",
+        HelpName = "SIZE",
+        DefaultValueFactory = fun _ -> Run.defaults.Reach.Name
+    )
 
 let seedOption description =
     Option<string>("--seed", Description = description, HelpName = "S", DefaultValueFactory = fun _ -> "0")

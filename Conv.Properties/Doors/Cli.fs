@@ -27,20 +27,26 @@ let private replay () =
         command.Add option
 
     command.SetAction(fun (parsed: ParseResult) ->
-        let named, case =
+        let cases =
             try
-                Case.parse (parsed.GetRequiredValue line)
+                Case.parseAll (parsed.GetRequiredValue line)
             with
             | :? FormatException as error -> usage error.Message
             | :? ArgumentException as error -> usage (error.Message.Split('\n')[0])
 
-        let law =
+        let lawOf (case: Case) =
             match All.tryFind case.Law with
-            | Some law -> law
+            | Some law when law.Project case.Problem = ValueSome case.Problem -> law
+            | Some law -> usage $"the shape is outside the domain of {law.Id}: {law.Statement}"
             | None -> usage $"there is no law '{case.Law}'; `laws` lists them"
 
-        if law.Project case.Problem <> ValueSome case.Problem then
-            usage $"the shape is outside the domain of {law.Id}: {law.Statement}"
+        let earlier = cases |> List.truncate (cases.Length - 1) |> List.map snd
+        let named, case = List.last cases
+
+        for case in earlier do
+            lawOf case |> ignore<Law>
+
+        let law = lawOf case
 
         match parsed.GetValue subject |> Option.ofObj |> Option.orElse named with
         | None -> usage "the line names no subject; add --subject SUBJECT"
@@ -55,6 +61,8 @@ let private replay () =
                     for subject in subjectsOf (readLimits parsed) [| name |] do
                         if law.Needs |> List.exists (subject.Profile.Capabilities.Contains >> not) then
                             usage $"{law.Id} asks for what {subject.Name} does not offer"
+
+                        Pursuit.judgeAll earlier subject
 
                         match beside (parsed.GetValue journal) (fun paged on -> (paged law).Judge (on subject) case) with
                         | Holds evidence ->

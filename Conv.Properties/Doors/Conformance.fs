@@ -14,9 +14,9 @@ type Conformance private () =
     static let laws = All.laws |> List.filter (within (set [ Forward; Placed ]))
 
     /// The counterexample as the caller of this façade can use it.
-    static let figure law subject case verdict =
-        Figure.drawing law subject case verdict
-        @ [ "  judge it again with"; $"  Conformance.Replay(\"{Case.print case}\", …)" ]
+    static let replayedBy line = [ "  judge it again with"; $"  Conformance.Replay(\"{line}\", …)" ]
+
+    static let figure law subject case verdict = Figure.drawing law subject case verdict @ replayedBy (Case.print case)
 
     /// What the results of a law, whatever the tiers, say.
     static let concluded (supports: Lazy<bool>) seed (cell: Conclusion.Cell) =
@@ -30,9 +30,13 @@ type Conformance private () =
         | Conclusion.Broken ->
             result
                 "broken"
-                (String.Join(Environment.NewLine, cell.Failures |> List.collect (fun f -> figure law subject f.Shrunk f.Verdict)))
+                (String.Join(
+                    Environment.NewLine,
+                    cell.Failures
+                    |> List.collect (fun f -> Figure.counterexample law subject f @ replayedBy (Figure.line f))
+                ))
                 true
-                (Case.print cell.Failures.Head.Shrunk)
+                (Figure.line cell.Failures.Head)
         | Conclusion.Open reason -> result "undecided" reason true null
         | Conclusion.Inapplicable reason when supports.Value -> result "not applicable" reason false null
         | Conclusion.Refused when supports.Value ->
@@ -85,10 +89,13 @@ type Conformance private () =
         :> _
 
     static let replay (line: string) (subject: Subject) =
-        let _, case = Case.parse line
+        let cases = Case.parseAll line |> List.map snd
+        let case = List.last cases
 
         match All.tryFind case.Law with
         | Some law when within subject.Profile.Capabilities law ->
+            Pursuit.judgeAll (List.truncate (cases.Length - 1) cases) subject
+
             let result status message throws compared =
                 let counterexample: string | null = if status = "broken" then line else null
                 ConformanceResult(law, status, message, throws, counterexample, 0UL, (if status = "holds" then 1 else 0), compared)

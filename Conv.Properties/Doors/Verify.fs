@@ -23,8 +23,8 @@ let private figures = 12
 let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (from: Checking.State list) folder quiet =
     let clock = Stopwatch.StartNew()
     let jobs = Run.jobs options (Order.arrange chosen) subjects
-    let planned (law: Law) = if law.Fixed then 1 else options.Cases
-    let total = jobs |> Array.sumBy (fun (law, _, _) -> planned law)
+    let planned = Run.plannedCases options
+    let total = jobs |> Array.sumBy (fun (law, _, tier) -> planned law tier)
     let mutable passed, cases, failures, tenths = 0, 0, 0, 0
 
     /// How many of the planned cases a piece of news does away with, and what to say of it.
@@ -34,7 +34,7 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
             | Run.Judged count ->
                 cases <- cases + count
                 count, None
-            | Run.Ended result -> planned result.Law - result.Cases, result.Failure |> Option.map (fun _ -> result)
+            | Run.Ended result -> planned result.Law result.Tier - result.Cases, result.Failure |> Option.map (fun _ -> result)
 
         passed <- passed + steps
 
@@ -159,15 +159,15 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
 
     judged |> List.map (fun (_, verdict, _) -> verdict) |> Conclusion.exitCode
 
-/// Holds subjects to the definition on the layers of a network.
-let workload (options: Run.Options) (workload: Workload.Workload) (subjects: Subject list) folder quiet =
+/// Holds subjects to the definition on the layers of a network, or on shapes of the author's.
+let workload depth (options: Run.Options) (workload: Workload.Workload) (subjects: Subject list) folder quiet =
     let clock = Stopwatch.StartNew()
     let subjects = subjects |> List.filter (fun s -> s.Profile.Capabilities.Contains Forward)
     let jobs = workload.Layers.Length * subjects.Length
 
     let results =
         Terminal.withProgress quiet workload.Title jobs (fun step ->
-            Layers.run options workload subjects (fun r -> step 1 (Some $"{r.Layer.Name} {r.Subject.Name}")))
+            Layers.run depth options workload subjects (fun r -> step 1 (Some $"{r.Layer.Name} {r.Subject.Name}")))
 
     let outcomes = Layers.conclude subjects results
     LayerReport.print workload results outcomes quiet

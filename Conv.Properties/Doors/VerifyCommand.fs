@@ -22,7 +22,9 @@ let command () =
 
     let cases = casesOption ()
 
-    let seed = seedOption "The same seed gives the same cases, everywhere."
+    let reach = reachOption ()
+
+    let seed = seedOption "The same seed gives the same cases, everywhere; fresh draws one and prints it."
 
     let tier =
         Option<string>(
@@ -44,6 +46,15 @@ let command () =
             "--workload",
             Description = "Hold to the definition on every convolution of a network, at its published sizes.",
             HelpName = "NAME"
+        )
+
+    let shapes =
+        Option<string>(
+            "--shapes",
+            Description =
+                "Hold to the definition on the shapes of a file, one a line (name: c=64 h=56 w=56 o=64 kh=3 kw=3 ...), each with its neighbours and a "
+                + "certificate: how probable it is at most that a fault escaped.",
+            HelpName = "FILE"
         )
 
     let threads = threadsOption "Threads; the cases do not depend on it."
@@ -107,10 +118,12 @@ let command () =
         [
             laws :> Option
             cases
+            reach
             seed
             tier
             report
             workload
+            shapes
             threads
             isa
             guardPages
@@ -127,12 +140,16 @@ let command () =
         let options: Run.Options =
             {
                 Cases = parsed.GetRequiredValue cases |> atLeastOne "cases"
+                Reach = parsed.GetRequiredValue reach |> parseReach
                 Seed = parsed.GetRequiredValue seed |> parseSeed
                 Tiers = parsed.GetRequiredValue tier |> parseTiers
                 Threads = parsed.GetRequiredValue threads |> atLeastOne "threads"
                 FailFast = parsed.GetRequiredValue failFast
                 TimeLimit = None
             }
+
+        if parsed.GetRequiredValue seed = "fresh" then
+            Terminal.line $"seed 0x{options.Seed:x}"
 
         let chosen = parsed.GetRequiredValue laws |> lawsMatching
 
@@ -158,8 +175,10 @@ let command () =
             [
                 "--cases"
                 string options.Cases
+                "--reach"
+                options.Reach.Name
                 "--seed"
-                parsed.GetRequiredValue seed
+                $"0x{options.Seed:x}"
                 "--tier"
                 parsed.GetRequiredValue tier
                 if parsed.GetRequiredValue quiet then
@@ -178,11 +197,26 @@ let command () =
                 yield! options'
             ]
 
-        match [ workload :> Option; isa; guardPages; huge ] |> List.filter given with
+        match [ workload :> Option; shapes; isa; guardPages; huge ] |> List.filter given with
         | one :: other :: _ -> usage $"{one.Name} and {other.Name} do not go together"
         | _ -> ()
 
         match parsed.GetValue workload |> Option.ofObj with
+        | _ when given shapes ->
+            if [ laws :> Option; cases; tier; reach ] |> List.exists given then
+                usage "--shapes takes every shape as it is; --laws, --cases, --tier and --reach do not go with it"
+
+            let path = parsed.GetRequiredValue shapes
+
+            let list =
+                try
+                    Workload.ofLines path (File.ReadLines path)
+                with
+                | :? FormatException as error -> usage $"'{path}', {error.Message}"
+                | :? IOException
+                | :? UnauthorizedAccessException -> usage $"the file '{path}' cannot be read; write a file of shapes, one a line"
+
+            Verify.workload Layers.Named options list held (folder (Path.Combine("artifacts", "shapes"))) (parsed.GetRequiredValue quiet)
         | _ when given isa ->
             let sets, named = parsed.GetRequiredValue isa |> parseSets
             VerifySets.run (again ()) sets named (folder "artifacts") (parsed.GetRequiredValue quiet)
@@ -225,6 +259,12 @@ let command () =
                 let known = Workload.all |> List.map _.Name |> String.concat ", "
                 usage $"there is no workload '{name}'; write one of {known}"
             | Some workload ->
-                Verify.workload options workload held (folder (Path.Combine("artifacts", workload.Name))) (parsed.GetRequiredValue quiet))
+                Verify.workload
+                    Layers.Layer
+                    options
+                    workload
+                    held
+                    (folder (Path.Combine("artifacts", workload.Name)))
+                    (parsed.GetRequiredValue quiet))
 
     command

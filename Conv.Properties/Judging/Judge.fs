@@ -2,6 +2,7 @@
 module internal Conv.Properties.Judge
 
 open System
+open System.Runtime.InteropServices
 open Conv
 
 /// Why a case of the exact tier is undecided: the run counts it, and none is allowed.
@@ -17,6 +18,21 @@ let inapplicable reason = raise (Inapplicable reason)
 [<Struct>]
 type private Held = { Wrong: int list; Ratio: float; Infinite: bool }
 
+/// How many elements from the first on are the same finite numbers on both sides of an equation without errors: they hold, and most are such.
+let private settled (equation: Equation) =
+    let left, right = equation.Left, equation.Right
+
+    if
+        left.Error.IsZero
+        && right.Error.IsZero
+        && Double.IsFinite(Values.magnitude left.Value.Data)
+    then
+        let lefts = MemoryMarshal.Cast<float, int64>(ReadOnlySpan left.Value.Data)
+        let rights = MemoryMarshal.Cast<float, int64>(ReadOnlySpan right.Value.Data)
+        lefts.CommonPrefixLength rights
+    else
+        0
+
 let private hold (equation: Equation) =
     let left, right = equation.Left, equation.Right
 
@@ -28,7 +44,7 @@ let private hold (equation: Equation) =
     let mutable infinite = false
     let wrong = ResizeArray()
 
-    for at in 0 .. lefts.Length - 1 do
+    for at in settled equation .. lefts.Length - 1 do
         let l, r = lefts[at], rights[at]
 
         match equation.Relation with
@@ -91,7 +107,7 @@ let serves (calls: Call list) =
 
 /// Runs the equations of a law on one case.
 let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject) (case: Case) : Verdict =
-    let trial = Trial(subject, case, false)
+    use trial = new Trial(subject, case, false)
 
     try
         let equations = equations trial
@@ -161,7 +177,7 @@ let asPlainSums (judge: Subject -> Case -> Verdict) (subject: Subject) (case: Ca
 
 /// The problems that a law will pose for a case, without computing anything.
 let plan subject equations case =
-    let trial = Trial(subject, case, true)
+    use trial = new Trial(subject, case, true)
 
     try
         equations trial |> ignore<Equation list>

@@ -1,7 +1,10 @@
 /// The definition of the specification, written a second time and differently: a scatter from the input instead of a gather for the
-/// output. It shares no code with Conv.Core beyond the shape's numbers. Exact on integers below 2⁵³; else docs/bounds.md, lemma 7.
+/// output, row by row where rows are long, window by window where a window has more elements than a row. It shares no code with Conv.Core
+/// beyond the shape's numbers. Exact on integers below 2⁵³; else docs/bounds.md, lemma 7.
 module internal Conv.Properties.Oracle
 
+open System
+open System.Runtime.CompilerServices
 open Conv
 
 /// The input coordinates of one axis that a tap scatters, a stride apart: the first, the output that it reaches, and their number.
@@ -18,8 +21,112 @@ let private scattered size before offset stride outputs =
 let private rows (s: ConvShape) u = scattered s.InHeight s.PadTop (u * s.DilationHeight) s.StrideHeight s.OutHeight
 let private columns (s: ConvShape) v = scattered s.InWidth s.PadLeft (v * s.DilationWidth) s.StrideWidth s.OutWidth
 
-/// Y[n,o,i,j] = Σ x·k in double, without bias. Dense row-major arrays; the output is N×O×H_o×W_o.
-let correlate (s: ConvShape) (x: float[]) (k: float[]) : float[] =
+/// Where the elements of the windows of an image and a group stand in the input, window by window, in the order of the kernel's channels and
+/// taps; −1 in the padding.
+let private windows (s: ConvShape) : int[] =
+    let cg, taps = s.InChannelsPerGroup, s.KernelHeight * s.KernelWidth
+    let size = cg * taps
+    let places = Array.create (s.OutHeight * s.OutWidth * size) -1
+
+    for u in 0 .. s.KernelHeight - 1 do
+        let struct (h, i, height) = rows s u
+
+        for v in 0 .. s.KernelWidth - 1 do
+            let struct (w, j, width) = columns s v
+
+            for row in 0 .. height - 1 do
+                for at in 0 .. width - 1 do
+                    let window = (i + row) * s.OutWidth + j + at
+                    let pixel = (h + row * s.StrideHeight) * s.InWidth + w + at * s.StrideWidth
+
+                    for c in 0 .. cg - 1 do
+                        places[window * size + c * taps + u * s.KernelWidth + v] <- c * s.InHeight * s.InWidth + pixel
+
+    places
+
+/// Whether a window has more elements than a row of the output, and all windows of a group fit into a small table.
+let private isByWindow (s: ConvShape) =
+    let size = int64 s.InChannelsPerGroup * int64 s.KernelHeight * int64 s.KernelWidth
+
+    size > 2L * int64 s.OutWidth
+    && size * int64 s.OutHeight * int64 s.OutWidth <= (1L <<< 22)
+
+/// Each image and group: its number, where its input begins, where its output does, and its first output channel.
+let private parts (s: ConvShape) =
+    let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+
+    [|
+        for n in 0 .. s.Batch - 1 do
+            for g in 0 .. s.Groups - 1 ->
+                struct ((n * s.InChannels + g * cg) * s.InHeight * s.InWidth,
+                        (n * s.OutChannels + g * og) * s.OutHeight * s.OutWidth,
+                        g * og)
+    |]
+
+/// y[n,o,window] = ⟨k[o], window⟩.
+[<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+let private correlateWindows (s: ConvShape) (x: float[]) (k: float[]) : float[] =
+    let size, plane = int s.TermsPerOutput, s.OutHeight * s.OutWidth
+    let places = windows s
+    let y = Array.zeroCreate (int s.OutputLength)
+    let window = Array.zeroCreate size
+
+    for struct (input, output, first) in parts s do
+        for at in 0 .. plane - 1 do
+            for t in 0 .. size - 1 do
+                let place = places[at * size + t]
+                window[t] <- if place < 0 then 0.0 else x[input + place]
+
+            for o in 0 .. s.OutChannelsPerGroup - 1 do
+                y[output + o * plane + at] <- Values.dot k ((first + o) * size) window size
+
+    y
+
+/// dx[window] += Σ_o dy[n,o,window]·k[o].
+[<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+let private backwardInputWindows (s: ConvShape) (dy: float[]) (k: float[]) : float[] =
+    let size, plane = int s.TermsPerOutput, s.OutHeight * s.OutWidth
+    let places = windows s
+    let dx = Array.zeroCreate (int s.InputLength)
+    let window = Array.zeroCreate size
+
+    for struct (input, output, first) in parts s do
+        for at in 0 .. plane - 1 do
+            Array.Clear window
+
+            for o in 0 .. s.OutChannelsPerGroup - 1 do
+                Values.addScaled dy[output + o * plane + at] k ((first + o) * size) window 0 size
+
+            for t in 0 .. size - 1 do
+                let place = places[at * size + t]
+
+                if place >= 0 then
+                    dx[input + place] <- dx[input + place] + window[t]
+
+    dx
+
+/// dk[o] += dy[n,o,window]·window.
+[<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+let private backwardKernelWindows (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
+    let size, plane = int s.TermsPerOutput, s.OutHeight * s.OutWidth
+    let places = windows s
+    let dk = Array.zeroCreate (int s.KernelLength)
+    let window = Array.zeroCreate size
+
+    for struct (input, output, first) in parts s do
+        for at in 0 .. plane - 1 do
+            for t in 0 .. size - 1 do
+                let place = places[at * size + t]
+                window[t] <- if place < 0 then 0.0 else x[input + place]
+
+            for o in 0 .. s.OutChannelsPerGroup - 1 do
+                Values.addScaled dy[output + o * plane + at] window 0 dk ((first + o) * size) size
+
+    dk
+
+/// Y[n,o,i,j] = Σ x·k in double, without bias, row by row.
+[<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+let private correlateRows (s: ConvShape) (x: float[]) (k: float[]) : float[] =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
     let y = Array.zeroCreate (int s.OutputLength)
 
@@ -48,8 +155,9 @@ let correlate (s: ConvShape) (x: float[]) (k: float[]) : float[] =
 
     y
 
-/// dX[n,c,h,w] = Σ dY·k in double: for each element of the input, the windows that read it.
-let backwardInput (s: ConvShape) (dy: float[]) (k: float[]) : float[] =
+/// dX[n,c,h,w] = Σ dY·k in double, row by row: for each element of the input, the windows that read it.
+[<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+let private backwardInputRows (s: ConvShape) (dy: float[]) (k: float[]) : float[] =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
     let dx = Array.zeroCreate (int s.InputLength)
 
@@ -77,8 +185,9 @@ let backwardInput (s: ConvShape) (dy: float[]) (k: float[]) : float[] =
 
     dx
 
-/// dK[o,c,u,v] = Σ dY·x in double.
-let backwardKernel (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
+/// dK[o,c,u,v] = Σ dY·x in double, row by row.
+[<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+let private backwardKernelRows (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
     let dk = Array.zeroCreate (int s.KernelLength)
 
@@ -107,6 +216,25 @@ let backwardKernel (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
                             dk[tap] <- dk[tap] + sum
 
     dk
+
+/// Y[n,o,i,j] = Σ x·k in double, without bias. Dense row-major arrays; the output is N×O×H_o×W_o. What is not finite may meet the zeros of the
+/// padding where a window is read whole: then rows are taken.
+let correlate (s: ConvShape) (x: float[]) (k: float[]) : float[] =
+    if isByWindow s && Double.IsFinite(Values.magnitude k) then
+        correlateWindows s x k
+    else
+        correlateRows s x k
+
+/// dX[n,c,h,w] = Σ dY·k in double.
+let backwardInput (s: ConvShape) (dy: float[]) (k: float[]) : float[] =
+    if isByWindow s then backwardInputWindows s dy k else backwardInputRows s dy k
+
+/// dK[o,c,u,v] = Σ dY·x in double.
+let backwardKernel (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
+    if isByWindow s && Double.IsFinite(Values.magnitude dy) then
+        backwardKernelWindows s x dy
+    else
+        backwardKernelRows s x dy
 
 /// db[o] = Σ dY in double.
 let backwardBias (s: ConvShape) (dy: float[]) : float[] =
@@ -162,7 +290,7 @@ let complete operation (s: ConvShape) (first: float[]) (second: float[]) (bias: 
 /// zero. The operands are given as the exponents of their lowest set bits (Int32.MaxValue for zero).
 let productGrid (s: ConvShape) (x: int[]) (k: int[]) : int[] =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
-    let grid = Array.create (int s.OutputLength) System.Int32.MaxValue
+    let grid = Array.create (int s.OutputLength) Int32.MaxValue
 
     for n in 0 .. s.Batch - 1 do
         for o in 0 .. s.OutChannels - 1 do
@@ -177,7 +305,7 @@ let productGrid (s: ConvShape) (x: int[]) (k: int[]) : int[] =
                         let struct (w, j, width) = columns s v
                         let weight = k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
 
-                        if weight <> System.Int32.MaxValue then
+                        if weight <> Int32.MaxValue then
                             for row in 0 .. height - 1 do
                                 let source = (sources + h + row * s.StrideHeight) * s.InWidth + w
                                 let target = (targets + i + row) * s.OutWidth + j
@@ -185,7 +313,7 @@ let productGrid (s: ConvShape) (x: int[]) (k: int[]) : int[] =
                                 for at in 0 .. width - 1 do
                                     let value = x[source + at * s.StrideWidth]
 
-                                    if value <> System.Int32.MaxValue then
+                                    if value <> Int32.MaxValue then
                                         grid[target + at] <- min grid[target + at] (value + weight)
 
     grid

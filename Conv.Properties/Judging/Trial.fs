@@ -33,16 +33,9 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
     /// To float32, charging what rounding loses.
     let toSingle (a: Approx) =
         let values = a.Value.Data
-        let single = Array.zeroCreate<float32> values.Length
-        let mutable exact = true
+        let single = Values.toSingle values
 
-        for at in 0 .. values.Length - 1 do
-            single[at] <- float32 values[at]
-
-            if float single[at] <> values[at] && not (Double.IsNaN values[at]) then
-                exact <- false
-
-        if exact then
+        if Values.areSingles values single then
             single, values, a.Error
         else
             let rounded = Array.map float single
@@ -158,6 +151,17 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
             let output = Array.map float output
             calls.Add(call output)
             output)
+
+    /// What fails in a call without numbers is the subject's fault.
+    let guarded s (call: unit -> 'a) : 'a =
+        try
+            call ()
+        with
+        | Declined -> reraise ()
+        | error -> raise (SubjectFault(Fault.ofException error, Call.none s))
+
+    /// What is prepared and not yet released.
+    let owned = ResizeArray<PreparedRuns>()
 
     /// Adds results to the digest: a word of each number's bits. There is one zero, since the order of a sum decides its sign.
     let digest (value: float[]) =
@@ -329,6 +333,11 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
     /// As Conv, for laws that hold of all finite numbers, bit for bit: neither certificate nor bound.
     member _.ConvAny(s: ConvShape, x, k, b) = convolve false s x k (Some b)
 
+    /// A forward call whose result nobody looks at.
+    member _.Ask(s: ConvShape, x, k) =
+        if subject.Profile.Offers(Operation.Forward, s) then
+            answer Operation.Forward subject.Forward s x k [||] |> ignore<float[] option>
+
     /// dX = the gradient of ⟨conv(X, K), dY⟩ by X.
     member _.BackwardInput(s: ConvShape, dy, k) = operate Operation.BackwardInput s dy k None
     /// dK, its gradient by K.
@@ -380,8 +389,73 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
         let run s x k b = subject.Forward s (hold Role.Input x) (hold Role.Kernel k) (hold Role.Bias b)
         compute true Operation.Forward run s x k b
 
+    /// As Apply, with its operands in memory that is used again and again.
+    member _.ApplyAgain(operation, s: ConvShape, first, second, bias) =
+        let run s (first: float32[]) (second: float32[]) bias =
+            let role =
+                match operation with
+                | Operation.BackwardInput
+                | Operation.BackwardBias
+                | Operation.Transposed -> Role.Gradient
+                | _ -> Role.Input
+
+            let other =
+                match operation with
+                | Operation.BackwardKernel -> Role.Gradient
+                | _ -> Role.Kernel
+
+            let call =
+                match operation with
+                | Operation.Forward -> subject.Forward
+                | _ -> subject.Operate operation
+
+            call s (hold role first) (hold other second) (hold Role.Bias bias)
+
+        compute true operation run s first second bias
+
     /// As Conv, by any other way to the subject's forward pass.
     member _.ConvBy(run, s: ConvShape, x, k, b) = compute true Operation.Forward run s x k b
+
+    /// The subject's weights, prepared: to be run by `RunOf`, and released when the judgement is over if not before.
+    member trial.Prepare(s: ConvShape, k: Approx, b: Approx option) : PreparedRuns =
+        if planning || not (subject.Profile.Offers(Operation.Forward, s)) then
+            PreparedRuns.ofRun id
+        else
+            let bias =
+                match b with
+                | Some b -> Values.toSingle b.Value.Data
+                | None -> [||]
+
+            let made = guarded s (fun () -> subject.Prepare s (Values.toSingle k.Value.Data) bias)
+            owned.Add made
+            made
+
+    /// Lets go of prepared weights.
+    member _.Release(made: PreparedRuns) =
+        if owned.Remove made then
+            guarded shape made.Release
+
+    /// Y = conv(X, K) + b by weights that were prepared from k and b.
+    member trial.RunOf(made: PreparedRuns, s: ConvShape, x, k, b) = trial.ConvBy((fun _ x _ _ -> made.Run x), s, x, k, b)
+
+    /// As RunOf, several callers at once.
+    member trial.TogetherOf(made: PreparedRuns, s: ConvShape, xs: Approx list, k, b) : Approx list =
+        let results =
+            if planning || not (subject.Profile.Offers(Operation.Forward, s)) then
+                Array.create xs.Length [||]
+            else
+                guarded s (fun () -> made.Together [| for x in xs -> Values.toSingle x.Value.Data |])
+
+        [ for at, x in List.indexed xs -> trial.ConvBy((fun _ _ _ _ -> results[at]), s, x, k, b) ]
+
+    interface IDisposable with
+        /// What is still prepared is released; a fault in that is no longer this judgement's.
+        member _.Dispose() =
+            for made in owned do
+                try
+                    made.Release()
+                with _ ->
+                    ()
 
     /// The subject itself, for what is no convolution.
     member _.Subject = subject

@@ -19,7 +19,9 @@ let private adjointInput =
         Adjoint
         "ADJOINT-INPUT"
         "⟨conv(X, K), dY⟩ = ⟨X, BackwardInput(dY, K)⟩"
-        (backward "ADJ-1" gradients "every fault of the gradient of the input")
+        { backward "ADJ-1" gradients "every fault of the gradient of the input" with
+            Beyond = Law.beyond 60 20
+        }
         (fun trial ->
             let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
 
@@ -36,6 +38,7 @@ let private backwardImpulse =
         { backward "ADJ-1" gradients "where the gradient goes: rows that no window reads must be zero" with
             Tiers = [ Exact ]
             Relates = false
+            Beyond = Law.beyond 20 0
         }
         (fun trial ->
             let s, k = trial.Shape, trial.K
@@ -69,7 +72,9 @@ let private adjointKernel =
         Adjoint
         "ADJOINT-KERNEL"
         "⟨conv(X, K), dY⟩ = ⟨K, BackwardKernel(X, dY)⟩"
-        (backward "ADJ-2" gradients "faults of the gradient of the kernel: the last row, the sum over images, taps in the padding")
+        { backward "ADJ-2" gradients "faults of the gradient of the kernel: the last row, the sum over images, taps in the padding" with
+            Beyond = Law.beyond 60 20
+        }
         (fun trial ->
             let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
 
@@ -83,7 +88,9 @@ let private adjointBias =
         Adjoint
         "ADJOINT-BIAS"
         "⟨b, BackwardBias(dY)⟩ = ⟨conv(0, 0) + b, dY⟩"
-        (backward "ADJ-3" gradients "the gradient of the bias summed over the wrong axes, or over the first image alone")
+        { backward "ADJ-3" gradients "the gradient of the bias summed over the wrong axes, or over the first image alone" with
+            Beyond = Law.beyond 20 10
+        }
         (fun trial ->
             let s, b, dy = trial.Shape, trial.B, trial.Gradient
             let zeros dims = Approx.zeros dims
@@ -111,6 +118,34 @@ let private tripleProduct =
                 forward =~= toKernel |> named y dk
                 toInput =~= toKernel |> named dx dk
             ])
+
+let private modelBackward =
+    Law.equation
+        4
+        ModelBased
+        "MODEL-BACKWARD"
+        "each gradient is the definition's: exactly on numbers whose partial sums are all representable, within its bound on reals"
+        { backward "ADJ-1, ADJ-2, ADJ-3" gradients "every fault of a gradient, element by element" with
+            Relates = false
+            Beyond = Law.beyond 150 40
+        }
+        (fun trial ->
+            let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
+            let one = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
+
+            let operation, first, second =
+                match trial.Choose(2, 0, 6) with
+                | 0
+                | 1
+                | 2 -> Operation.BackwardInput, dy, k
+                | 3
+                | 4
+                | 5 -> Operation.BackwardKernel, x, dy
+                | _ -> Operation.BackwardBias, dy, one
+
+            trial.Apply(operation, s, first, second, None)
+            =~= trial.OracleOf(operation, s, first, second)
+            |> named (Operation.title operation) "the definition")
 
 let private backwardKernelAsConv =
     Law.equation
@@ -179,7 +214,9 @@ let private backwardInputAsConv =
         Compositional
         "BACKWARD-INPUT-AS-CONV"
         "BackwardInput is the full convolution of dY, zeros inserted by the stride, with K flipped and its channels exchanged"
-        (backward "ADJ-4" "Dumoulin & Visin 2016, §4 (transposed convolution arithmetic)" "padding and stride of the gradient of the input")
+        { backward "ADJ-4" "Dumoulin & Visin 2016, §4 (transposed convolution arithmetic)" "padding and stride of the gradient of the input" with
+            Beyond = Law.beyond 20 0
+        }
         (fun trial ->
             let s, k, dy = trial.Shape, trial.K, trial.Gradient
             let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
@@ -227,6 +264,7 @@ let private transposed =
             Needs = [ Forward; Transposed ]
             Domain = "AnyOrder"
             Relates = false
+            Beyond = Law.beyond 120 30
         }
         (fun trial ->
             let s, k, y = trial.Shape, trial.K, trial.Gradient
@@ -249,6 +287,24 @@ let private transposed =
                     computed =~= right |> named "transposed(X, K) + b" "BackwardInput(X, K) + b"
             ])
 
+let private transposedAdjoint =
+    Law.equation
+        4
+        Adjoint
+        "TRANSPOSED-ADJOINT"
+        "⟨transposed(Y, K), X⟩ = ⟨Y, conv(X, K)⟩"
+        { Law.terms "TRN-1" gradients "every fault of the transposed convolution, against the forward pass, with no reference" with
+            Needs = [ Forward; Transposed ]
+            Domain = "AnyOrder"
+            Beyond = Law.beyond 40 20
+        }
+        (fun trial ->
+            let s, x, k, y = trial.Shape, trial.X, trial.K, trial.Gradient
+
+            trial.Inner(trial.Transposed(s, y, k, None), x)
+            =~= trial.Inner(y, trial.Conv(s, x, k))
+            |> named "⟨transposed(Y, K), X⟩" "⟨Y, conv(X, K)⟩")
+
 let private transposedShape =
     Law.ofFormula
         4
@@ -258,8 +314,8 @@ let private transposedShape =
         (Law.terms
             "TRN-2"
             "Dumoulin & Visin 2016, §4"
-            "output padding or dilation missing in the size, or in the output padding that a forward convolution has as a transposed one")
-        (Generate.geometry Traits.Default)
+            "output padding or dilation missing in the size, or in the output padding that a forward convolution has as a transposed one"
+         |> Law.reaching 50 0)
         (fun subject case ->
             let s = case.Problem
 
@@ -318,6 +374,7 @@ let private fusedAffine =
             Domain = "AnyOrder"
             Growth = fun _ -> 8.0
             Relates = false
+            Beyond = Law.beyond 40 10
         }
         (fun trial ->
             let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
@@ -334,16 +391,44 @@ let private fusedAffine =
             =~= (if rectifies then Approx.rectify affine else affine)
             |> named "fused" "one after another")
 
+let private modelFused =
+    Law.equation
+        4
+        ModelBased
+        "MODEL-FUSED"
+        "the fused call is the definition of its epilogue: s·(conv(X, K) + b) + t, and its maximum with zero"
+        { Law.terms "FUSE-1" "Ioffe & Szegedy 2015, folded; docs/bounds.md, lemma 13" "every fault of the fused path, element by element" with
+            Needs = [ Forward; Fused ]
+            Domain = "AnyOrder"
+            Growth = fun _ -> 8.0
+            Relates = false
+            Beyond = Law.beyond 40 10
+        }
+        (fun trial ->
+            let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+            let operation = Operation.Fused(trial.Choose(0, 0, 1) = 1)
+            let first = trial.Choose(1, 0, scales.Length - 1)
+            let scale = Approx.init (s.OutChannels, 1, 1, 1) (fun o _ _ _ -> scales[(first + o) % scales.Length])
+            let shift = b |> Approx.permute 0 s.OutChannels (fun o -> s.OutChannels - 1 - o)
+            let epilogue = Approx.concat 0 [ b; scale; shift ]
+
+            trial.Apply(operation, s, x, k, Some epilogue)
+            =~= trial.OracleOf(operation, s, x, k, epilogue)
+            |> named "fused" "the definition")
+
 let laws =
     [
+        modelBackward
         adjointInput
         backwardImpulse
         adjointKernel
         adjointBias
         transposed
+        transposedAdjoint
         transposedShape
         backwardKernelAsConv
         backwardInputAsConv
+        modelFused
         fusedAffine
     ]
 

@@ -10,10 +10,10 @@ let laws: Law list =
     @ Resources.laws
     @ Edges.laws
     @ FloatingPoint.laws
+    @ Precision.laws
     @ Further.laws
     @ Resources.further
     @ Adjoint.further
-
 
 do
     match laws |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with

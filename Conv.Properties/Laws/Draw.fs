@@ -9,6 +9,8 @@ open Conv
 type internal Data =
     /// Exact tier: integers on the subject's grid. Bounded tier: uniform, wide-ranging and positive reals.
     | Any
+    /// Exact tier: as many numbers as the grid has room for, on both sides.
+    | Balanced
     /// As Any, but where the arithmetic is AnyOrder the exact tier takes reals over a wide range: each output is a single product.
     | SingleTerm
     /// Reals in every tier.
@@ -17,6 +19,8 @@ type internal Data =
     | Nonnegative
     /// Exact tier: integers on the grid; bounded tier: small integers, or reals where the arithmetic is AnyOrder.
     | Scalable
+    /// Reals from [−1, 1), in steps of 2⁻²³.
+    | Fractions
     /// Every significand of the declared input precision.
     | Significant
     /// Integers on the finest grid of float32: products are subnormal, and operands too in one draw of three.
@@ -94,7 +98,7 @@ module internal Draw =
             | _ -> direct)
 
     /// Integers on the grid of every problem that the case will pose.
-    let private lattice profile problems growth chains : Gen<Lattice> =
+    let private latticeOf styles biases profile problems growth chains : Gen<Lattice> =
         gen {
             let rooms = room profile problems growth chains
             let step = rooms |> List.map _.Step |> List.fold max 1
@@ -112,7 +116,7 @@ module internal Draw =
             // Sparse channels keep long sums on the grid.
             let liveEvery = if most >= 1.0 then 1 else int (ceil (1.0 / most)) + 1
             let most = max 1.0 (min (most * float liveEvery) (Math.ScaleB(1.0, 22)))
-            let! style = Gen.choose (0, 3)
+            let! style = Gen.elements styles
             let root = int (sqrt most)
 
             let inputMax, kernelMax =
@@ -126,7 +130,7 @@ module internal Draw =
             let fitted = inputMax, max 1 (min kernelMax (int (most / float inputMax)))
             let! a = Gen.frequency [ 3, Gen.constant 0; 1, Gen.choose (-8, 8) ]
             let! c = Gen.frequency [ 3, Gen.constant 0; 1, Gen.choose (-8, 8) ]
-            let! bias = Gen.elements [ 1; 9; 100 ]
+            let! bias = Gen.elements biases
             let units = rooms |> List.map _.Units |> List.fold min spacious
 
             return
@@ -147,6 +151,8 @@ module internal Draw =
                     LiveEvery = liveEvery
                 }
         }
+
+    let private lattice profile problems growth chains = latticeOf [ 0; 1; 2; 3 ] [ 1; 9; 100 ] profile problems growth chains
 
     /// The significant bits that an input keeps under every declared arithmetic.
     let private significantBits (profile: Profile) (problems: Call list) =
@@ -193,8 +199,10 @@ module internal Draw =
         match data, tier with
         | Significant, _ -> Gen.constant (Significands(significantBits profile own))
         | Tiny, _ -> Gen.elements [ -149; -100; -75; -49; 0 ] |> Gen.bind tiny
+        | Balanced, Exact -> latticeOf [ 2 ] [ 10_000 ] profile problems growth chains |> Gen.map Lattice
         | Reals, _ -> reals
         | Nonnegative, _ -> Gen.constant Positive
+        | Fractions, _ -> Gen.constant Uniform
         | SingleTerm, Exact when anyOrder -> Gen.frequency [ 3, Gen.constant Wide; 1, integers ]
         | Scalable, Bounded when not anyOrder -> Gen.constant FewBits
         | _, Exact -> integers
@@ -204,15 +212,34 @@ module internal Draw =
     /// reach what it supports from elsewhere, anywhere; then the case is given up as it is.
     let private hintedAttempts, attempts = 60, 200
 
+    /// Where the problems of a case come from.
+    type Source =
+        /// Drawn, as large as that.
+        | Sized of Reach.Size
+        /// The caller's own: taken as it is, or not at all.
+        | Given of ConvShape
+
+    /// Whether a larger problem costs no more than it may, after what a subject or a law has made of it; a law may double it.
+    let private isAffordable source (s: ConvShape) =
+        match source with
+        | Sized Reach.Small
+        | Given _ -> true
+        | Sized size -> Reach.cost s <= 2L * Reach.budget size
+
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
-    let cases id project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier geometry : Gen<Case> =
+    let cases id project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier source : Gen<Case> =
         let subject = Subject.ofProfile profile
         let growth: Trial -> float = growth
 
         let rec attempt left =
             gen {
-                let! anywhere = geometry (if attempts - left < hintedAttempts then profile.Traits else Traits.Default)
-                let drawn = profile.Nearest anywhere
+                let traits = if attempts - left < hintedAttempts then profile.Traits else Traits.Default
+
+                let! drawn =
+                    match source with
+                    | Sized size -> Reach.geometry size traits |> Gen.map profile.Nearest
+                    | Given shape -> Gen.constant shape
+
                 let! args = Gen.choose (0, 999_999) |> Gen.listOfLength 3
 
                 // Every other time, what the subject does not take is simplified until it does.
@@ -222,12 +249,19 @@ module internal Draw =
                     | ValueNone -> false
 
                 let drawn =
-                    if (left + args.Head) % 2 = 0 then
-                        Generate.towards accepts args.Head drawn |> ValueOption.defaultValue drawn
-                    else
-                        drawn
+                    match source with
+                    | Sized size when (left + args.Head) % 2 = 0 ->
+                        let fit =
+                            match size with
+                            | Reach.Small -> Generate.fit
+                            | larger -> Reach.fit larger
 
-                match project drawn with
+                        Generate.towardsFitting fit accepts args.Head drawn
+                        |> ValueOption.filter (isAffordable source)
+                        |> ValueOption.defaultValue drawn
+                    | _ -> drawn
+
+                match project drawn |> ValueOption.filter (isAffordable source) with
                 | ValueNone when left > 0 -> return! attempt (left - 1)
                 | projected ->
                     let case =
@@ -244,7 +278,7 @@ module internal Draw =
                     if not (Judge.serves problems) && left > 0 then
                         return! attempt (left - 1)
                     else
-                        let! kind = fill profile tier data problems (growth (Trial(subject, case, true))) chains
+                        let! kind = fill profile tier data problems (growth (new Trial(subject, case, true))) chains
                         let! high, low = Gen.two (Gen.choose (0, Int32.MaxValue))
                         let seed = Fill.mix (uint64 high <<< 31 ||| uint64 low)
                         return { case with Fill = Drawn(kind, seed) }

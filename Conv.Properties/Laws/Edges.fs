@@ -129,6 +129,81 @@ let private isSlowBelow (subject: Subject) (s: ConvShape) =
     | ForeignFault(Trouble.Hung, _) -> below <> s
     | _ -> false
 
+/// −1, 0 or 1 for each place, without a period: an index that loses its upper bits meets another number.
+let private digit (at: int) = float (int (Fill.mix (uint64 at) % 3UL) - 1)
+
+/// As `large`, with no more to compute than each operation beside the forward pass can be compared with the definition for.
+let private largeBeside =
+    [
+        "c=1 h=65539 w=2 o=1 kh=3 kw=1 pt=1 pb=1"
+        "c=1 h=2 w=65541 o=1 kh=1 kw=3 pl=1 pr=1"
+        "c=65543 h=1 w=1 o=2 kh=1 kw=1"
+        "c=2 h=1 w=1 o=65544 kh=1 kw=1"
+        "n=65545 c=1 h=2 w=1 o=1 kh=2 kw=1"
+        "n=17 c=1 h=4097 w=1 o=1 kh=3 kw=1 pt=1 pb=1"
+        "c=65546 h=2 w=2 o=65546 kh=2 kw=2 g=65546"
+    ]
+    |> List.map ConvShape.Parse
+
+let private largeBesideForward id title needs operations =
+    let law =
+        Law.equations
+            5
+            ModelBased
+            id
+            $"sizes beyond 2^16 of {title} agree with the definition"
+            { Law.terms "RES-10" "docs/bounds.md, lemma 12" "indices of 16 bits in an operation beside the forward pass" with
+                Needs = needs
+                Domain = "AnyOrder"
+                Tiers = [ Exact ]
+                Relates = false
+                Project = fun s -> if List.contains s largeBeside then ValueSome s else ValueNone
+            }
+            (fun trial ->
+                [
+                    for s in largeBeside do
+                        for operation in operations do
+                            if trial.Profile.Offers(operation, s) then
+                                let tensor salt (d0, d1, d2, d3) =
+                                    Approx.init (d0, d1, d2, d3) (fun i0 i1 i2 i3 -> digit (salt + ((i0 * d1 + i1) * d2 + i2) * d3 + i3))
+
+                                let first = tensor 0 (Operation.first operation s)
+
+                                let second =
+                                    if operation = Operation.BackwardBias then
+                                        Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
+                                    else
+                                        tensor 0x10000000 (Operation.second operation s)
+
+                                trial.Apply(operation, s, first, second, None)
+                                =~= trial.OracleOf(operation, s, first, second)
+                                |> named $"{Operation.title operation} of {s}" "the definition"
+                ])
+
+    { law with
+        Fixed = true
+        Cases =
+            fun _ tier _ ->
+                Gen.constant
+                    {
+                        Law = id
+                        Tier = tier
+                        Problem = largeBeside.Head
+                        Args = []
+                        Fill = Drawn(Uniform, 0UL)
+                    }
+    }
+
+let private largeBackward =
+    largeBesideForward
+        "LARGE-INDEX-BACKWARD"
+        "the gradients"
+        [ Forward; Gradients ]
+        [ Operation.BackwardInput; Operation.BackwardKernel; Operation.BackwardBias ]
+
+let private largeTransposed =
+    largeBesideForward "LARGE-INDEX-TRANSPOSED" "the transposed convolution" [ Forward; Transposed ] [ Operation.Transposed ]
+
 let private largeIndex =
     let law =
         Law.equations
@@ -152,12 +227,14 @@ let private largeIndex =
                             let x =
                                 Approx.init (Operation.input s) (fun n c h w ->
                                     if s.Groups > 1 || c % live = (s.InChannels - 1) % live then
-                                        float ((n + 2 * c + 3 * h + 5 * w) % 3 - 1)
+                                        digit ((((n * s.InChannels) + c) * s.InHeight + h) * s.InWidth + w)
                                     else
                                         0.0)
 
                             let k =
-                                Approx.init (Operation.kernel s) (fun o c u v -> trial.KernelUnit * float ((o + c + 2 * u + v) % 3 - 1))
+                                Approx.init (Operation.kernel s) (fun o c u v ->
+                                    let at = ((o * s.InChannelsPerGroup + c) * s.KernelHeight + u) * s.KernelWidth + v
+                                    trial.KernelUnit * digit (-1 - at))
 
                             let y = trial.Conv(s, x, k)
                             let value data = Approx.exact (Values.ofArray (s.Batch, s.OutChannels, 1, 1) data)
@@ -176,7 +253,7 @@ let private largeIndex =
                     Undecided $"{text}, and takes long for half as much, too: it is slow"
                 | verdict -> verdict
         Cases =
-            fun profile tier ->
+            fun profile tier _ ->
                 let step =
                     large
                     |> List.tryFind profile.Supports
@@ -520,4 +597,4 @@ let private rejectsInvalid =
             else
                 Judge.ofCase false judge subject case)
 
-let laws = [ empty; emptyBackward; rejectsInvalid; largeIndex ]
+let laws = [ empty; emptyBackward; rejectsInvalid; largeIndex; largeBackward; largeTransposed ]

@@ -7,30 +7,62 @@ open Conv.Properties.Judging
 
 let private ieee = "IEEE Std 754-2019, §6 and §7; docs/bounds.md, lemma 17"
 
-let private special clause detects = { Law.terms clause ieee detects with Tiers = [ Exact ]; Relates = false }
+let special clause detects = { Law.terms clause ieee detects with Tiers = [ Exact ]; Relates = false }
 
-/// The values of a tensor with one element replaced.
-let private replaced at value (a: Approx) =
+/// The values of a tensor with some elements replaced.
+let private replacedAll (places: int list) value (a: Approx) =
     let data = Array.copy a.Value.Data
-    data[at] <- value
+
+    for at in places do
+        data[at] <- value
+
     Approx.exact (Values.withData data a.Value)
 
-/// The elements of the output that a change of one input element, or of one weight, may reach: those of which the definition has a term
-/// with it that meets the image.
-let private reached operand (s: ConvShape) at =
-    let ones dims = (Values.init dims (fun _ _ _ _ -> 1.0)).Data
+/// The values of a tensor with one element replaced.
+let replaced at value a = replacedAll [ at ] value a
 
-    let oneHot dims =
-        let hot = Values.zeros dims
-        hot.Data[at] <- 1.0
-        hot.Data
+/// The elements of the output that a change of some input elements, or weights, may reach: those of which the definition has a term
+/// with one that meets the image.
+let private reachedBy operand (s: ConvShape) (places: int list) =
+    let reached = Array.create (int s.OutputLength) false
+    let cg, og, taps = s.InChannelsPerGroup, s.OutChannelsPerGroup, s.KernelHeight * s.KernelWidth
+    let at n o i j = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
 
-    let x, k =
+    /// The outputs of an axis that a position meets with a tap.
+    let meeting position taps stride dilation before count =
+        [ 0 .. taps - 1 ]
+        |> List.map (fun tap -> position + before - tap * dilation)
+        |> List.filter (fun from -> from >= 0 && from % stride = 0 && from / stride < count)
+        |> List.map (fun from -> from / stride)
+
+    let rows h = meeting h s.KernelHeight s.StrideHeight s.DilationHeight s.PadTop s.OutHeight
+    let columns w = meeting w s.KernelWidth s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth
+
+    for place in places do
         match operand with
-        | Role.Input -> oneHot (Operation.input s), ones (Operation.kernel s)
-        | _ -> ones (Operation.input s), oneHot (Operation.kernel s)
+        | Role.Input ->
+            let w, rest = place % s.InWidth, place / s.InWidth
+            let h, rest = rest % s.InHeight, rest / s.InHeight
+            let group, n = rest % s.InChannels / cg, rest / s.InChannels
 
-    Oracle.correlate s x k |> Array.map (fun terms -> terms > 0.0)
+            for i in rows h do
+                for j in columns w do
+                    for o in group * og .. group * og + og - 1 do
+                        reached[at n o i j] <- true
+        | _ ->
+            let o, tap = place / (cg * taps), place % taps
+            let inside position size = position >= 0 && position < size
+
+            for i in 0 .. s.OutHeight - 1 do
+                if inside (i * s.StrideHeight + tap / s.KernelWidth * s.DilationHeight - s.PadTop) s.InHeight then
+                    for j in 0 .. s.OutWidth - 1 do
+                        if inside (j * s.StrideWidth + tap % s.KernelWidth * s.DilationWidth - s.PadLeft) s.InWidth then
+                            for n in 0 .. s.Batch - 1 do
+                                reached[at n o i j] <- true
+
+    reached
+
+let private reached operand s at = reachedBy operand s [ at ]
 
 /// The elements of the output that no tile with this input element computes, wherever tiles begin: docs/bounds.md, lemma 17 (c).
 let private beyondTiles (program: BilinearProgram) (s: ConvShape) at =
@@ -76,9 +108,39 @@ let private saturates (trial: Trial) =
 let private isBilinear (trial: Trial) = trial.Profile.ArithmeticOf trial.Shape :? Bilinear
 
 /// A place of a tensor, chosen by the case.
-let private place (trial: Trial) i (length: int64) = trial.Choose(i, 0, int length - 1)
+let place (trial: Trial) i (length: int64) = trial.Choose(i, 0, int length - 1)
 
-let private constant value (a: Approx) = Approx.init (Approx.dims a) (fun _ _ _ _ -> value)
+/// Elements of one channel of an image: one, a row or a column of them, mostly at an edge.
+let private scattered (trial: Trial) : int list =
+    let s = trial.Shape
+    let n, c, h, w = Operation.input s
+
+    let coordinate i count =
+        match trial.Choose(i, 0, 5) with
+        | 0
+        | 1 -> [ count - 1 ]
+        | 2 -> [ 0 ]
+        | 3 -> [ 0 .. count - 1 ]
+        | _ -> [ trial.Choose((i + 1) % 3, 0, count - 1) ]
+
+    // Not all of them: then nothing is left that reads none.
+    let rows = coordinate 0 h
+
+    let columns =
+        if rows.Length = 1 then
+            coordinate 1 w
+        else
+            [ [| 0; (w - 1) / 2; w - 1; w - 1 |][trial.Choose(1, 0, 3)] ]
+
+    let image = trial.Choose(2, 0, n - 1)
+    let channel = trial.Choose(0, 0, c - 1)
+
+    [
+        for row in rows do
+            for column in columns -> ((image * c + channel) * h + row) * w + column
+    ]
+
+let constant value (a: Approx) = Approx.init (Approx.dims a) (fun _ _ _ _ -> value)
 
 let private nanInput =
     Law.equation
@@ -87,6 +149,7 @@ let private nanInput =
         "NAN-INPUT"
         "NaN where a window reads, whatever the weight, gives NaN"
         { special "SPV-1" "zero weights that are skipped, max or min in place of a sum, NaN cleared by a clamp" with
+            Beyond = Law.beyond 20 5
             Domain = "AnyOrder, Bilinear and reduced precisions"
         }
         (fun trial ->
@@ -136,6 +199,7 @@ let private nonfiniteKernel =
         "NONFINITE-KERNEL"
         "a weight that is NaN or infinite makes every output not finite whose tap meets the image; NaN for NaN and for ∞·0"
         { special "SPV-2" "zero inputs that are skipped" with
+            Beyond = Law.beyond 20 5
             Domain = "AnyOrder and reduced precisions; for Bilinear not finite is enough"
         }
         (fun trial ->
@@ -177,8 +241,9 @@ let private nanLocal =
         6
         Ieee
         "NAN-LOCAL"
-        "NaN or ∞ outside of the receptive field changes nothing, nor does a weight of another output channel"
+        "NaN or ∞ outside of the receptive field, in one element or in a row or column of them, changes nothing, nor does a weight of another output channel"
         { special "SPV-3" "garbage multiplied by zero padding, loads that are too wide, neighbours in a batch, group or tile" with
+            Beyond = Law.beyond 100 5
             Domain =
                 "AnyOrder and Rounded; Bilinear: beyond every tile that may have it, or as its matrices connect, where zero entries are skipped"
         }
@@ -191,23 +256,30 @@ let private nanLocal =
 
             [
                 for role, name in [ Role.Input, "an input"; Role.Kernel, "a weight" ] do
-                    let at = place trial 0 (if role = Role.Input then s.InputLength else s.KernelLength)
+                    let places =
+                        match role with
+                        | Role.Input when isBilinear trial -> [ place trial 0 s.InputLength ]
+                        | Role.Input -> scattered trial
+                        | _ -> [ place trial 0 s.KernelLength ]
 
                     let y =
                         if role = Role.Input then
-                            trial.ConvBits(s, replaced at value x, k, None)
+                            trial.ConvBits(s, replacedAll places value x, k, None)
                         else
-                            trial.ConvBits(s, x, replaced at value k, None)
+                            trial.ConvBits(s, x, replacedAll places value k, None)
 
                     if not trial.Planning then
                         let mask =
                             if role = Role.Input then
                                 match trial.Profile.ArithmeticOf s with
-                                | :? Bilinear as algorithm -> beyondTiles (BilinearProgram.Of algorithm) s at
-                                | _ -> reached role s at |> Array.map not
+                                | :? Bilinear as algorithm ->
+                                    places
+                                    |> List.map (beyondTiles (BilinearProgram.Of algorithm) s)
+                                    |> List.reduce (Array.map2 (&&))
+                                | _ -> reachedBy role s places |> Array.map not
                             else
                                 // Whether padding meets the weight is left open: other channels alone are asked.
-                                let own = at / (int s.KernelLength / s.OutChannels)
+                                let own = places.Head / (int s.KernelLength / s.OutChannels)
                                 let plane = s.OutHeight * s.OutWidth
                                 Array.init (int s.OutputLength) (fun y -> y / plane % s.OutChannels <> own)
 
@@ -223,6 +295,7 @@ let private infinityLaw =
         "INFINITY"
         "infinite inputs of one sign give that infinity, of both signs NaN, and ∞·0 NaN"
         { special "SPV-4" "casts that saturate, clamps, ∞ − ∞" with
+            Beyond = Law.beyond 20 5
             Domain = "AnyOrder and reduced precisions"
         }
         (fun trial ->
@@ -256,148 +329,6 @@ let private infinityLaw =
                     Approx.exact (Values.withData (Oracle.correlate s x.Value.Data k.Value.Data) y.Value)
 
             y =?= right |> named "computed" "the definition's classes")
-
-let private precisionInput =
-    Law.equation
-        6
-        Ieee
-        "PRECISION-INPUT"
-        "inputs of every significand that the declared format has, 1 + j·2^(1−p), pass a one-hot kernel unchanged"
-        { special "FP-7" "operands cut to TF32, bfloat16 or float16" with
-            Source = "docs/bounds.md, lemma 18"
-            Domain = "AnyOrder, and reduced precisions by what they declare"
-            Data = Significant
-        }
-        (fun trial ->
-            let s, x = trial.Shape, trial.X
-
-            match trial.Profile.ArithmeticOf s with
-            | :? Bilinear -> Judge.inapplicable "transforms round what has every bit: the bound decides"
-            | :? Within -> Judge.inapplicable "a claimed bound promises no bits"
-            | _ -> ()
-
-            let hot = place trial 0 s.KernelLength
-            let k = replaced hot 1.0 (constant 0.0 trial.K)
-
-            trial.Conv(s, x, k) =~= trial.Oracle(s, x, k)
-            |> named "conv(X, one-hot)" "the plane of X")
-
-/// What the declared format of partial sums holds, and of results.
-let private formats (trial: Trial) =
-    match trial.Profile.ArithmeticOf trial.Shape with
-    | :? Rounded as r -> r.Accumulator.Precision, r.Output.Precision, r.Input
-    | :? AnyOrder -> 24, 24, FloatFormat.Binary32
-    | _ -> Judge.inapplicable "its partial sums are no sums of products in a floating-point format"
-
-let private precisionSum =
-    Law.equation
-        6
-        Ieee
-        "PRECISION-SUM"
-        "partial sums keep every bit of the declared accumulator: a large term, small ones, and what cancels the large one"
-        { special "FP-7" "accumulators of TF32, bfloat16 or float16, partial sums stored between blocks" with
-            Source = "docs/bounds.md, lemmas 3 and 18"
-            Domain = "AnyOrder, and reduced precisions by what they declare"
-            Project =
-                fun s ->
-                    // No padding, so that every output has the large term and its opposite; and three terms at least.
-                    let channels = if s.KernelHeight * s.KernelWidth >= 3 then 1 else 3
-
-                    ValueSome(
-                        s.With(
-                            inChannels = s.Groups * max channels s.InChannelsPerGroup,
-                            inHeight = max s.InHeight s.KernelExtentHeight,
-                            inWidth = max s.InWidth s.KernelExtentWidth,
-                            padTop = 0,
-                            padLeft = 0,
-                            padBottom = 0,
-                            padRight = 0
-                        )
-                    )
-        }
-        (fun trial ->
-            let s = trial.Shape
-            let accumulator, output, input = formats trial
-            let terms = int s.TermsPerOutput
-            // All partial sums lie below 2^accumulator units of the grid; the result, in whole units, fits the output's format.
-            let greatest = input.MaxExponent
-            let large = Math.ScaleB(1.0, min (accumulator - 2) (2 * greatest))
-            let small = min 3.0 (floor (Math.ScaleB(1.0, min output (min 10 (accumulator - 1))) / float terms))
-
-            // The large term is a product of two powers of two that the input's format holds.
-            let scale = if accumulator - 2 <= greatest then 1.0 else Math.ScaleB(1.0, min 8 greatest)
-            let x = constant scale trial.X
-
-            let k =
-                Approx.init (Operation.kernel s) (fun o c u v ->
-                    let at = (c * s.KernelHeight + u) * s.KernelWidth + v
-                    let plus = (trial.Choose(0, 0, terms - 1) + 7 * o) % terms
-                    let minus = (plus + 1 + (trial.Choose(1, 0, terms - 2) + 3 * o) % (terms - 1)) % terms
-
-                    if at = plus then large / scale
-                    elif at = minus then -large / scale
-                    elif small < 1.0 then 0.0
-                    else float ((at * 5 + o) % (2 * int small + 1) - int small) / scale)
-
-            // Without room for small terms there is nothing to lose.
-            if small < 1.0 && not trial.Planning then
-                Judge.inapplicable "so many terms leave no room for small ones"
-
-            trial.Conv(s, x, k) =~= trial.Oracle(s, x, k)
-            |> named "conv(X, K)" "the small terms alone")
-
-let private precisionBatchSum =
-    Law.equations
-        6
-        Ieee
-        "PRECISION-BATCH-SUM"
-        "the gradient of the kernel keeps 24 bits of its sum over images and positions: ⟨conv(X, one-hot), 1⟩ = ⟨one-hot, BackwardKernel(X, 1)⟩"
-        { special "ADJ-6" "accumulation in bfloat16 across the batch" with
-            Source = "docs/bounds.md, lemmas 3 and 12"
-            Domain = "AnyOrder"
-            Needs = [ Forward; Gradients ]
-        }
-        (fun trial ->
-            let s = trial.Shape
-
-            match trial.Profile.Arithmetic(Operation.BackwardKernel, s) with
-            | :? AnyOrder
-            | :? Within -> ()
-            | _ -> Judge.inapplicable "nothing is declared of its gradients"
-
-            let terms = Operation.terms Operation.BackwardKernel s
-            let most = Math.ScaleB(1.0, 24) / float terms |> floor
-            let spread = max 1.0 (floor (most / 4.0))
-
-            // Whole numbers just below what the sum of all may be.
-            let x =
-                if trial.Planning then
-                    trial.X
-                else
-                    trial.X.Value.Data
-                    |> Array.mapi (fun at v -> most - float (uint64 (abs v * 1000003.0 + float (at * 7919)) % uint64 spread))
-                    |> Values.ofArray (Approx.dims trial.X)
-                    |> Approx.exact
-
-            let hot = place trial 0 s.KernelLength
-            let k = replaced hot 1.0 (constant 0.0 trial.K)
-            let dy = constant 1.0 trial.Gradient
-            let o = hot / (int s.KernelLength / s.OutChannels)
-            let struct (_, c, u, v) = trial.K.Value.Coordinates hot
-
-            let dyOfChannel = Approx.init (Approx.dims dy) (fun _ channel _ _ -> if channel = o then 1.0 else 0.0)
-
-            // The one-hot kernel picks a plane of X, which the definition adds up: of whoever sums any order itself.
-            let plane =
-                match trial.Profile.ArithmeticOf s with
-                | :? AnyOrder -> trial.Conv(s, x, k)
-                | _ -> trial.Oracle(s, x, k)
-
-            let left = trial.Inner(plane, dyOfChannel)
-
-            let gradient = trial.BackwardKernel(s, x, dy)
-            let right = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> gradient.Value[o, c, u, v])
-            [ left =~= right |> named "Σ conv(X, one-hot)" "BackwardKernel(X, 1)" ])
 
 let private subnormal =
     Law.equation
@@ -455,16 +386,4 @@ let private range =
             =~= Approx.ScaleB(trial.Conv(s, x, k), exponent)
             |> named "Y(2^e·X, K)" "2^e·Y(X, K)")
 
-let laws =
-    [
-        nanInput
-        nanFused
-        nonfiniteKernel
-        nanLocal
-        infinityLaw
-        precisionInput
-        precisionSum
-        precisionBatchSum
-        subnormal
-        range
-    ]
+let laws = [ nanInput; nanFused; nonfiniteKernel; nanLocal; infinityLaw; subnormal; range ]

@@ -313,7 +313,6 @@ let private leadingDimension =
         "a matrix product does not depend on the distance between the rows of its operands, and leaves what lies between the rows of its result alone"
         MatrixProduct
         (Law.terms "RES-11" "the contract of a matrix product" "packing, leading dimensions exchanged or taken for the width")
-        (Generate.geometry Traits.Default)
         (fun subject case ->
             let s = case.Problem
             let rows, columns, depth = s.OutChannels, min 67 (s.OutHeight * s.OutWidth), int s.TermsPerOutput

@@ -563,8 +563,8 @@ let private same =
         (Law.terms
             "SAME-1"
             "ONNX operator Conv, auto_pad; TensorFlow, tf.nn.convolution"
-            "negative pads, dilation missing in the extent, the stride ignored, upper and lower exchanged")
-        (Generate.geometry Traits.Default)
+            "negative pads, dilation missing in the extent, the stride ignored, upper and lower exchanged"
+         |> Law.reaching 50 0)
         (fun subject case ->
             let s = case.Problem
 

@@ -29,6 +29,9 @@ type internal Kind =
     /// A law on the kit's own geometry and formulas.
     | KitLaw
 
+/// How many problems of the larger sizes a law is asked, for 200 small ones.
+type internal Beyond = { Middle: int; Large: int }
+
 /// An equation about convolution that any implementation can be held to. It knows no test framework, no epsilon and no subject.
 [<NoEquality; NoComparison>]
 type internal Law =
@@ -49,14 +52,20 @@ type internal Law =
         Fixed: bool
         /// Brings any shape into the law's domain, or says that it cannot.
         Project: ConvShape -> ConvShape voption
-        Cases: Profile -> Tier -> Gen<Case>
+        /// How many larger problems it is asked beside 200 small ones.
+        Beyond: Beyond
+        Cases: Profile -> Tier -> Reach.Size -> Gen<Case>
         /// Cases on a given problem: a real layer's.
         CasesOn: Profile -> Tier -> ConvShape -> Gen<Case>
+        /// Whether a subject answers what the law is about on a shape.
+        Serves: Subject -> ConvShape -> bool
         Judge: Subject -> Case -> Verdict
     }
 
 [<RequireQualifiedAccess>]
 module internal Law =
+    let private nothing = { Middle = 0; Large = 0 }
+
     /// Everything that a law leaves open until it says otherwise.
     let private blank =
         {
@@ -73,10 +82,15 @@ module internal Law =
             Tiers = [ Exact; Bounded ]
             Fixed = false
             Project = ValueSome
-            Cases = fun _ _ -> Gen.fresh (fun () -> invalidOp "The law has no cases.")
+            Beyond = nothing
+            Cases = fun _ _ _ -> Gen.fresh (fun () -> invalidOp "The law has no cases.")
             CasesOn = fun _ _ _ -> Gen.fresh (fun () -> invalidOp "The law takes no problem of the caller's.")
+            Serves = fun subject shape -> subject.Profile.Supports shape
             Judge = fun _ _ -> Undecided "no judgement"
         }
+
+    /// How many larger problems a law is asked for 200 small ones.
+    let beyond middle large = { Middle = middle; Large = large }
 
     /// What a law says of itself beside its equation.
     [<NoEquality; NoComparison>]
@@ -97,6 +111,8 @@ module internal Law =
             Chains: bool
             /// Whether the law compares calls with each other (then two equal calls are no comparison).
             Relates: bool
+            /// How many larger problems it is asked beside 200 small ones.
+            Beyond: Beyond
         }
 
     /// The usual terms of a clause: MUST, both tiers, every shape.
@@ -114,10 +130,16 @@ module internal Law =
             Growth = fun _ -> 1.0
             Chains = false
             Relates = true
+            Beyond = nothing
         }
+
+    /// The terms with so many larger problems for 200 small ones.
+    let reaching middle large (terms: Terms) = { terms with Beyond = beyond middle large }
 
     /// A law from its equations.
     let equations group kind id statement (terms: Terms) (equations: Trial -> Equation list) : Law =
+        let cases = Draw.cases id terms.Project terms.Data terms.Growth terms.Chains equations
+
         { blank with
             Id = id
             Group = group
@@ -131,12 +153,25 @@ module internal Law =
             Needs = terms.Needs
             Tiers = terms.Tiers
             Project = terms.Project
-            Cases =
-                fun profile tier ->
-                    Draw.cases id terms.Project terms.Data terms.Growth terms.Chains equations profile tier Generate.geometry
-            CasesOn =
-                fun profile tier shape ->
-                    Draw.cases id terms.Project terms.Data terms.Growth terms.Chains equations profile tier (fun _ -> Gen.constant shape)
+            Beyond = terms.Beyond
+            Cases = fun profile tier size -> cases profile tier (Draw.Sized size)
+            CasesOn = fun profile tier shape -> cases profile tier (Draw.Given shape)
+            Serves =
+                fun subject shape ->
+                    // Which operation is asked may be one of the case's choices.
+                    [ 0..6 ]
+                    |> List.exists (fun choice ->
+                        Judge.plan
+                            subject
+                            equations
+                            {
+                                Law = id
+                                Tier = terms.Tiers.Head
+                                Problem = shape
+                                Args = [ choice; choice; choice ]
+                                Fill = Explicit []
+                            }
+                        |> Judge.serves)
             Judge = Judge.ofCase terms.Relates equations
         }
 
@@ -162,8 +197,8 @@ module internal Law =
             Product = fun m n k a lda b ldb bias c ldc -> call (fun () -> subject.Product m n k a lda b ldb bias c ldc)
         }
 
-    /// A law on formulas: the kit's own, and whose a subject offers.
-    let ofFormula group id statement needs (terms: Terms) (cases: Gen<ConvShape>) (judge: Subject -> Case -> Verdict) : Law =
+    /// A law on formulas of a problem's sizes: the kit's own, and whose a subject offers.
+    let ofFormula group id statement needs (terms: Terms) (judge: Subject -> Case -> Verdict) : Law =
         { blank with
             Id = id
             Group = group
@@ -175,9 +210,10 @@ module internal Law =
             Detects = terms.Detects
             Needs = [ needs ]
             Tiers = [ Exact ]
+            Beyond = terms.Beyond
             Cases =
-                fun _ tier ->
-                    cases
+                fun _ tier size ->
+                    Reach.geometry size Traits.Default
                     |> Gen.map (fun shape -> { Law = id; Tier = tier; Problem = shape; Args = []; Fill = Explicit [] })
             Judge = fun subject case -> judge (guarded subject case) case
         }
@@ -198,6 +234,6 @@ module internal Law =
             Detects = terms.Detects
             Needs = [ needs ]
             Tiers = [ Exact ]
-            Cases = fun profile tier -> Draw.cases id ValueSome Any terms.Growth terms.Chains pose profile tier Generate.geometry
+            Cases = fun profile tier size -> Draw.cases id ValueSome Any terms.Growth terms.Chains pose profile tier (Draw.Sized size)
             Judge = judge
         }

@@ -3,13 +3,18 @@ module internal Conv.Properties.Model
 
 open System
 open FsCheck.FSharp
+open System.Runtime.CompilerServices
 open Conv
 open Conv.Properties.Judging
 
 let private definition = "the definition; oracle: docs/bounds.md, lemma 7"
 
+/// All taps of a channel like its first: what running sums and shortcuts for box filters are written for.
+let private boxed (k: Approx) = k |> Approx.gather (Approx.dims k) (fun o c _ _ -> k.Value.At(o, c, 0, 0))
+
 let private model (trial: Trial) =
-    let s, x, k = trial.Shape, trial.X, trial.K
+    let s, x = trial.Shape, trial.X
+    let k = if trial.Choose(1, 0, 4) = 4 then boxed trial.K else trial.K
 
     if trial.Choose(0, 0, 3) = 0 then
         trial.Conv(s, x, k) =~= trial.Oracle(s, x, k)
@@ -46,6 +51,7 @@ let private modelExact =
             Domain = "AnyOrder; Bilinear within its certificate"
             Tiers = [ Exact ]
             Relates = false
+            Beyond = Law.beyond 150 30
         }
         model
 
@@ -62,6 +68,7 @@ let private modelBound =
             Domain = "AnyOrder; Bilinear within its bound; reduced precisions on their own operands too"
             Tiers = [ Bounded ]
             Relates = false
+            Beyond = Law.beyond 40 10
         }
         (fun trial -> model trial :: onDeclaredOperands trial)
 
@@ -119,6 +126,7 @@ let private impulseInput =
             Tiers = [ Exact ]
             Data = SingleTerm
             Relates = false
+            Beyond = Law.beyond 30 5
         }
         (fun trial ->
             let s, k = trial.Shape, trial.K
@@ -153,6 +161,7 @@ let private impulseKernel =
             Tiers = [ Exact ]
             Data = SingleTerm
             Relates = false
+            Beyond = Law.beyond 30 5
         }
         (fun trial ->
             let s, x = trial.Shape, trial.X
@@ -189,8 +198,8 @@ let private shapeCount =
         (Law.terms
             "GEO-1"
             "Dumoulin & Visin 2016, A guide to convolution arithmetic, relationship 15"
-            "ceil for floor, dilation missing in the extent, a pad counted once")
-        (Generate.geometry Traits.Default)
+            "ceil for floor, dilation missing in the extent, a pad counted once"
+         |> Law.reaching 50 0)
         (fun subject case ->
             let s = case.Problem
 
@@ -218,13 +227,15 @@ let private shapeCount =
 
             Judge.ofCase false judge subject case)
 
-/// Whole-number weights of a position along one axis: no two neighbours alike, so that a permutation shows.
-let positionWeight i = float (1 + (i * 7 + i / 3 * 5) % 29)
+/// Whole-number weights, 1 to 31, of the positions along one axis, without a period; rows and columns have others, so that a permutation shows,
+/// and so does an exchange of the two.
+let positionWeight (axis: int) (i: int) = float (1UL + Fill.mix (uint64 (2 * i + axis + 1)) % 31UL)
 
-let private positionWeights (s: ConvShape) = Array.init s.OutHeight positionWeight, Array.init s.OutWidth positionWeight
+let private positionWeights (s: ConvShape) = Array.init s.OutHeight (positionWeight 0), Array.init s.OutWidth (positionWeight 1)
 
 /// Σ_{i,j} a_i·b_j·Y[n,o,i,j] of the definition, pushed through to the input: Σ_{c,u,v} K[o,c,u,v]·(Σ_{i,j} a_i·b_j·X[n,c,i·s+u·d−p,…]).
 /// The inner sums are shared by all output channels.
+[<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
 let checksums (s: ConvShape) (x: float[]) (k: float[]) =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
     let taps = s.KernelHeight * s.KernelWidth
@@ -263,6 +274,7 @@ let checksums (s: ConvShape) (x: float[]) (k: float[]) =
         sum)
 
 /// The same sums of an output.
+[<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
 let checksumsOf (s: ConvShape) (y: float[]) =
     let plane = s.OutHeight * s.OutWidth
     let rows, columns = positionWeights s
@@ -280,12 +292,38 @@ let checksumsOf (s: ConvShape) (y: float[]) =
 
         sum)
 
-let private checksum =
+/// Whether the weighted sums of both sides are exact in double.
+let private sumsAreExact (s: ConvShape) (x: Approx) (k: Approx) (bias: Approx option) (y: Approx) =
+    let x, k, y = x.Value.Data, k.Value.Data, y.Value.Data
+    let b = bias |> Option.map _.Value.Data |> Option.defaultValue [||]
+    let rows, columns = positionWeights s
+    let weights = Array.sum rows * Array.sum columns
+    let gridX, gridK = Values.grid x, Values.grid k
+
+    let grid =
+        if gridX = Int32.MaxValue || gridK = Int32.MaxValue then
+            Values.grid b
+        else
+            min (gridX + gridK) (Values.grid b)
+
+    let sums =
+        Values.magnitude x * Values.magnitude k * float s.TermsPerOutput
+        + Values.magnitude b
+
+    let most = max (Values.magnitude y) sums
+
+    Array.isEmpty y
+    || grid = Int32.MaxValue
+    // A result that is not finite is wrong all the same.
+    || not (Double.IsFinite most)
+    || weights * most < Math.ScaleB(1.0, 53 + grid)
+
+let private checksumOn data =
     Law.equation
         1
         Invariant
         "CHECKSUM"
-        "the position-weighted sum of Y equals the same sum pushed through the definition"
+        "the position-weighted sum of Y, with a bias in three cases of four, equals the same sum pushed through the definition"
         { Law.terms
               "DEF-1"
               "Huang & Abraham 1984 (algorithm-based fault tolerance); docs/bounds.md, lemma 11"
@@ -293,14 +331,58 @@ let private checksum =
             Domain = "AnyOrder; Bilinear within its certificate"
             Tiers = [ Exact ]
             Relates = false
+            Data = data
+            Beyond = Law.beyond 100 60
         }
         (fun trial ->
             let s, x, k = trial.Shape, trial.X, trial.K
-            let y = trial.Conv(s, x, k)
+            let bias = if trial.Choose(0, 0, 3) = 0 then None else Some trial.B
+
+            let y =
+                match bias with
+                | None -> trial.Conv(s, x, k)
+                | Some b -> trial.Conv(s, x, k, b)
+
             let value data = Approx.exact (Values.ofArray (s.Batch, s.OutChannels, 1, 1) data)
 
-            value (checksumsOf s y.Value.Data)
-            =~= value (checksums s x.Value.Data k.Value.Data)
-            |> named "Σ a·b·Y" "Σ K·(Σ a·b·X)")
+            // Lemma 11: all sums must be whole numbers below 2⁵³ in units of the grid.
+            if not (trial.Planning || sumsAreExact s x k bias y) then
+                Judge.inapplicable "its weighted sums have more bits than a double"
+
+            let rows, columns = positionWeights s
+            let positions = Array.sum rows * Array.sum columns
+
+            let expected =
+                if trial.Planning then
+                    Array.zeroCreate (s.Batch * s.OutChannels)
+                else
+                    checksums s x.Value.Data k.Value.Data
+                    |> Array.mapi (fun at sum ->
+                        match bias with
+                        | None -> sum
+                        | Some b -> sum + positions * b.Value.Data[at % s.OutChannels])
+
+            value (checksumsOf s y.Value.Data) =~= value expected
+            |> named "Σ a·b·Y" "Σ K·(Σ a·b·X) + b·Σ a·b")
+
+let private checksum = checksumOn Any
+
+/// CHECKSUM on as many numbers as there is room for: of problems that are asked once.
+let weighing = checksumOn Balanced
+
+/// MODEL-EXACT on as many numbers as there is room for: what a certificate of a named shape is made of (lemma 21).
+let certificate =
+    Law.equation
+        1
+        ModelBased
+        "MODEL-EXACT"
+        modelExact.Statement
+        { Law.terms "DEF-1, FP-1" "docs/bounds.md, lemma 21" modelExact.Detects with
+            Domain = modelExact.Domain
+            Tiers = [ Exact ]
+            Data = Balanced
+            Relates = false
+        }
+        model
 
 let laws = [ modelExact; modelBound; deltaKernel; impulseInput; impulseKernel; shapeCount; checksum ]

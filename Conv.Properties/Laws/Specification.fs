@@ -66,7 +66,7 @@ let private figureLaw =
     { law with
         Fixed = true
         Cases =
-            fun _ tier ->
+            fun _ tier _ ->
                 Gen.constant
                     {
                         Law = "FIGURE"
@@ -367,7 +367,6 @@ let private cost =
         "multiply-adds counted by running the loop on a counting scalar equal n·h_o·w_o·k_h·k_w·c_i·c_o/G, zeros of the padding included; beside it the in-bounds count"
         CostFormula
         (Law.terms "CNT-2" d2l "a cost formula that only restates itself")
-        (Generate.geometry Traits.Default)
         (fun subject case ->
             let padded = case.Problem
 
@@ -441,7 +440,6 @@ let private blocksLaw =
             "the cost of bottleneck, depthwise separable and grouped blocks, counted by running the loop, is the claimed part of the dense one's"
             CostFormula
             (Law.terms "CNT-2" (d2l + "; He et al. 2015; Howard et al. 2017") "wrong claims about savings")
-            (Gen.constant figureShape)
             (fun subject case ->
                 let judge trial =
                     ignore<Trial> trial

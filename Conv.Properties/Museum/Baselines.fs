@@ -151,7 +151,7 @@ let private law habit (suffix, title, geometry: Profile -> Gen<ConvShape>) : Law
 
     { Law.ofCall 0 id $"{habit.Title}; {title}" Forward (Law.terms "" "" "") judge with
         Cases =
-            fun profile tier ->
+            fun profile tier _ ->
                 gen {
                     let! shape = geometry profile
                     let! args = Gen.choose (0, 999_999) |> Gen.listOfLength 3

@@ -100,7 +100,7 @@ let private shared (prepare: Subject -> ConvShape -> float32[] -> float32[] -> f
             { subject.Profile with
                 Capabilities = subject.Profile.Capabilities.Add Concurrent
             }
-        Prepare = prepare subject
+        Prepare = fun shape k b -> prepare subject shape k b |> PreparedRuns.ofRun
     }
 
 /// How long one caller waits for another, where others call than the thread that prepared.

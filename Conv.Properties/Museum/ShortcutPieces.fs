@@ -194,7 +194,7 @@ let private keptBorder name =
 
         subject.Forward padded (Array.sub buffer.Value 0 needed) k b
 
-    { subject with Forward = run; Prepare = fun s k b x -> run s x k b }
+    { subject with Forward = run; Prepare = PreparedRuns.ofCalls run }
 
 /// A prepared convolution gives its bias away in its first run.
 let private biasOfTheFirstRun name =
@@ -205,10 +205,10 @@ let private biasOfTheFirstRun name =
             fun shape k b ->
                 let left = ref b
 
-                fun x ->
+                PreparedRuns.ofRun (fun x ->
                     let bias = left.Value
                     left.Value <- [||]
-                    subject.Forward shape x k bias
+                    subject.Forward shape x k bias)
     }
 
 let private memories =

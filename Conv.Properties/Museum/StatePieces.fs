@@ -82,7 +82,7 @@ let private alternating name =
         turn.Value <- not turn.Value
         (if turn.Value then forwards else backwards).Forward shape x k b
 
-    { forwards with Forward = run; Prepare = fun shape k b x -> run shape x k b }
+    { forwards with Forward = run; Prepare = PreparedRuns.ofCalls run }
 
 /// The weights of a prepared convolution are packed where they are, after each run anew.
 let private packedEachRun name =
@@ -104,7 +104,7 @@ let private packedEachRun name =
 
                     result
 
-                run
+                PreparedRuns.ofRun run
     }
 
 let private repetitions =

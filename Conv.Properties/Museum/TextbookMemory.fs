@@ -320,4 +320,4 @@ let subjectWithRoom name organs =
         let struct (output, _) = subject.Place Placement.plain Operation.Forward shape x k b
         output
 
-    { subject with Forward = run; Prepare = fun shape k b x -> run shape x k b }
+    { subject with Forward = run; Prepare = PreparedRuns.ofCalls run }

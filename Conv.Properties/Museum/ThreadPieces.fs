@@ -163,7 +163,7 @@ let private sharedResult name =
                 Capabilities = subject.Profile.Capabilities.Add Concurrent
             }
         Forward = run
-        Prepare = fun shape k b x -> run shape x k b
+        Prepare = PreparedRuns.ofCalls run
     }
 
 let private callers =

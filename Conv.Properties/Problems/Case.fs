@@ -30,6 +30,9 @@ module internal Case =
     /// The version of lines and generators: it changes whenever a line would mean another case, or a seed another sequence.
     let format = 1
 
+    /// What stands between the cases of a line that are judged one after the other.
+    let afterwards = " ;; "
+
     /// The i-th raw argument folded into lo…hi, so that every raw number is valid for every shape. Missing ones are lo.
     let choose (case: Case) i lo hi =
         match List.tryItem i case.Args with
@@ -139,3 +142,11 @@ module internal Case =
             | None -> ()
 
         field "subject" |> Option.map Uri.UnescapeDataString, { Law = need "law"; Tier = tier; Problem = shape; Args = args; Fill = fill }
+
+    /// Reads a line of one case or several; the last is the one that matters.
+    let parseAll (line: string) : (string option * Case) list =
+        line.Split(afterwards, StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
+        |> List.ofArray
+        |> function
+            | [] -> [ parse line ]
+            | lines -> List.map parse lines

@@ -169,3 +169,108 @@ let summary (shapes: ConvShape seq) : Summary =
         PairsMissed = missed |> List.map (fun (i, j) -> $"{names[i]} with {names[j]}")
         Remainders = [ for modulus in [ 4; 8; 16 ] -> modulus, remainders modulus ]
     }
+
+/// Pairs of extremes, where fast paths begin and end. A run of many larger problems has met each of them that the subject leaves room for.
+let extremes =
+    let pair name holds example = conv name holds [ example ]
+
+    [
+        pair
+            "128 channels in and out"
+            (fun s -> s.InChannelsPerGroup >= 128 && s.OutChannelsPerGroup >= 128)
+            "c=128 h=2 w=2 o=129 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+        pair
+            "64 outputs, 64 terms, 64 pixels"
+            (fun s ->
+                s.OutChannelsPerGroup >= 64
+                && s.TermsPerOutput >= 64L
+                && s.OutHeight * s.OutWidth >= 64)
+            "c=64 h=8 w=8 o=64 kh=1 kw=1"
+        pair "1,024 channels" (fun s -> s.InChannelsPerGroup >= 1024) "c=1024 h=2 w=2 o=4 kh=1 kw=1"
+        pair "one row of 1,024 terms" (fun s -> s.InHeight = 1 && s.TermsPerOutput >= 1024L) "c=256 h=1 w=24 o=8 kh=1 kw=5 pl=2 pr=2"
+        pair "one row, 128 output columns" (fun s -> s.InHeight = 1 && s.OutWidth >= 128) "c=8 h=1 w=200 o=8 kh=1 kw=3"
+        pair
+            "a batch of 32 with odd planes"
+            (fun s -> s.Batch >= 32 && s.OutHeight * s.OutWidth % 2 = 1)
+            "n=33 c=4 h=5 w=5 o=4 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+        pair
+            "16,384 output pixels"
+            (fun s -> int64 s.Batch * int64 s.OutHeight * int64 s.OutWidth >= 16384L)
+            "c=1 h=130 w=130 o=1 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+        pair
+            "kernel = stride ≥ 8"
+            (fun s ->
+                s.KernelHeight >= 8
+                && s.KernelHeight = s.StrideHeight
+                && s.KernelWidth = s.StrideWidth)
+            "c=3 h=32 w=32 o=16 kh=8 kw=8 sh=8 sw=8"
+        pair "a side of the kernel ≥ 64" (fun s -> max s.KernelHeight s.KernelWidth >= 64) "c=2 h=8 w=100 o=2 kh=1 kw=64"
+        pair "a long kernel in groups" (fun s -> max s.KernelHeight s.KernelWidth >= 16 && s.Groups > 1) "c=4 h=8 w=100 o=4 kh=1 kw=31 g=4"
+        pair
+            "16 groups of several channels"
+            (fun s -> s.Groups >= 16 && s.InChannelsPerGroup > 1 && s.OutChannelsPerGroup > 1)
+            "c=64 h=6 w=6 o=64 kh=3 kw=3 g=16"
+        pair "a stride ≥ 8" (fun s -> max s.StrideHeight s.StrideWidth >= 8) "c=2 h=40 w=40 o=2 kh=3 kw=3 sh=9 sw=9"
+        pair
+            "a dilation ≥ 16"
+            (fun s ->
+                s.DilationHeight >= 16 && s.KernelHeight > 1
+                || s.DilationWidth >= 16 && s.KernelWidth > 1)
+            "c=2 h=40 w=40 o=2 kh=3 kw=3 dh=17 dw=17"
+        pair "a pad ≥ 16 before 16 output columns" (fun s -> s.PadLeft >= 16 && s.OutWidth >= 16) "c=2 h=8 w=20 o=2 kh=3 kw=3 pl=17 pr=1"
+    ]
+
+/// How many larger problems it takes to expect every pair of extremes: a share of one in a hundred is missed by chance with 0.99¹⁰⁰⁰ < 5·10⁻⁵.
+let decidesExtremesFrom = 1000
+
+/// The pairs of extremes that problems met, and those that they missed of those that there is room for.
+let extremesOf (supports: ConvShape -> bool) (shapes: ConvShape seq) : string list * string list =
+    let shapes = Array.ofSeq shapes
+
+    extremes
+    |> List.filter (fun pair -> pair.Examples |> List.exists supports || Array.exists pair.Holds shapes)
+    |> List.partition (fun pair -> Array.exists pair.Holds shapes)
+    |> fun (met, missed) -> List.map _.Name met, List.map _.Name missed
+
+/// The largest of everything that problems exercised.
+type Reach =
+    {
+        MultiplyAdds: int64
+        Channels: int
+        Outputs: int
+        Groups: int
+        Batch: int
+        Side: int
+        Kernel: int
+        Stride: int
+        Dilation: int
+        Pad: int
+    }
+
+/// Of these problems; nothing for none.
+let reach (shapes: ConvShape seq) : Reach option =
+    let shapes = Array.ofSeq shapes
+    let most size = shapes |> Array.map size |> Array.max
+
+    if shapes.Length = 0 then
+        None
+    else
+        Some
+            {
+                MultiplyAdds = most _.MultiplyAdds
+                Channels = most _.InChannels
+                Outputs = most _.OutChannels
+                Groups = most _.Groups
+                Batch = most _.Batch
+                Side = most (fun s -> max s.InHeight s.InWidth)
+                Kernel = most (fun s -> max s.KernelHeight s.KernelWidth)
+                Stride = most (fun s -> max s.StrideHeight s.StrideWidth)
+                Dilation = most (fun s -> max s.DilationHeight s.DilationWidth)
+                Pad = most (fun s -> max (max s.PadTop s.PadLeft) (max s.PadBottom s.PadRight))
+            }
+
+/// In words, for the line of a verdict.
+let reachInWords (r: Reach) =
+    let count (n: int64) = n.ToString("N0", System.Globalization.CultureInfo.InvariantCulture)
+
+    $"{count r.MultiplyAdds} multiply-adds, {count r.Channels} channels to {count r.Outputs}, {count r.Groups} groups, batches of {count r.Batch}, sides of {count r.Side}, kernels to {r.Kernel}, strides to {r.Stride}, dilations to {r.Dilation}, pads to {r.Pad}"

@@ -3,6 +3,7 @@ namespace Conv.Properties
 open System
 open System.Globalization
 open System.Numerics
+open System.Runtime.CompilerServices
 
 /// Which tensor of a case.
 type internal Role =
@@ -94,6 +95,7 @@ module internal Fill =
         | _ -> true
 
     /// The tensor of a role, in the given dimensions. A listed element outside them is dropped.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     let tensor fill (role: Role) (d0, d1, d2, d3) =
         match fill with
         | Drawn(kind, seed) ->

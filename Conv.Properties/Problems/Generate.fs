@@ -53,7 +53,7 @@ let private hinted (few: (int * int) list) any =
     | few -> Gen.frequency [ 3, Gen.elements few; 1, Gen.zip any any ]
 
 /// Halves what is largest until the problem fits the budget.
-let rec private fit (s: ConvShape) =
+let rec fit (s: ConvShape) =
     if s.MultiplyAdds <= budget && s.InputLength + s.OutputLength <= elements then
         s
     else
@@ -215,8 +215,8 @@ let private simplifications: (ConvShape -> ConvShape) list =
     ]
 
 /// The shape, simplified as little as these steps allow until it is accepted: for implementations that take only a corner of the space.
-/// From `first` on, so that different draws try the steps in different orders.
-let towards (accepts: ConvShape -> bool) first (s: ConvShape) : ConvShape voption =
+/// From `first` on, so that different draws try the steps in different orders. `fit` makes small what a step has made too large.
+let towardsFitting (fit: ConvShape -> ConvShape) (accepts: ConvShape -> bool) first (s: ConvShape) : ConvShape voption =
     let rec simplify steps s =
         if accepts s then
             ValueSome s
@@ -240,6 +240,9 @@ let towards (accepts: ConvShape -> bool) first (s: ConvShape) : ConvShape voptio
         |> ValueOption.filter accepts
         |> ValueOption.orElse (ValueSome found)
     | ValueNone -> simplify simplifications s
+
+/// The same within the budget of a small problem.
+let towards accepts first s = towardsFitting fit accepts first s
 
 /// Any valid problem, with the subject's hints of where to look.
 let geometry (traits: Traits) : Gen<ConvShape> =

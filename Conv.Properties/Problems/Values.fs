@@ -2,6 +2,7 @@ namespace Conv.Properties
 
 open System
 open System.Numerics
+open System.Runtime.CompilerServices
 
 /// A dense, row-major array of doubles in four dimensions: inputs and outputs as N×C×H×W, kernels as O×C/G×K_h×K_w.
 /// Every float32 is a double, so what a subject takes and gives is held without rounding.
@@ -46,6 +47,8 @@ type internal Values(d0: int, d1: int, d2: int, d3: int, elements: float[] vopti
 
 [<CompilationRepresentation(CompilationRepresentationFlags.ModuleSuffix)>]
 module internal Values =
+    // The loops over elements are compiled at their best at once: a short run would spend most of its time in their first, slow version.
+
     /// Wraps an array that already has the right length.
     let ofArray (d0, d1, d2, d3) (data: float[]) =
         if data.Length <> d0 * d1 * d2 * d3 then
@@ -97,6 +100,7 @@ module internal Values =
         result
 
     /// target[at…] += factor·source[from…] over `count` elements, every product and every sum rounded by itself.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     let addScaled (factor: float) (source: float[]) from (target: float[]) at count =
         let width = Vector<float>.Count
         let factors = Vector<float> factor
@@ -111,8 +115,29 @@ module internal Values =
             target[at + i] <- target[at + i] + factor * source[from + i]
             i <- i + 1
 
+    /// Σ left[from + i]·right[i] over `count` elements, every product and every sum rounded by itself.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+    let dot (left: float[]) from (right: float[]) count =
+        let width = Vector<float>.Count
+        let mutable first, second = Vector<float>.Zero, Vector<float>.Zero
+        let mutable i = 0
+
+        while i <= count - 2 * width do
+            first <- first + Vector<float>(left, from + i) * Vector<float>(right, i)
+            second <- second + Vector<float>(left, from + i + width) * Vector<float>(right, i + width)
+            i <- i + 2 * width
+
+        let mutable sum = Vector.Sum(first + second)
+
+        while i < count do
+            sum <- sum + left[from + i] * right[i]
+            i <- i + 1
+
+        sum
+
     /// target[at…] = Σ factor·source[from + column·pitch…] over the terms (column, factor) from left to right, `count` elements; every
     /// product and every sum rounded by itself.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     let combine (terms: struct (int * float)[]) (source: float[]) from pitch (target: float[]) at count =
         let width = Vector<float>.Count
         let mutable i = 0
@@ -135,6 +160,51 @@ module internal Values =
             target[at + i] <- sum
             i <- i + 1
 
+    /// Each number rounded to float32.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+    let toSingle (data: float[]) =
+        let width = Vector<float>.Count
+        let result = Array.zeroCreate<float32> data.Length
+        let mutable at = 0
+
+        while at <= data.Length - 2 * width do
+            Vector.Narrow(Vector<float>(data, at), Vector<float>(data, at + width)).CopyTo(result, at)
+            at <- at + 2 * width
+
+        while at < data.Length do
+            result[at] <- float32 data[at]
+            at <- at + 1
+
+        result
+
+    /// Whether every number is one of float32, or NaN.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
+    let areSingles (data: float[]) (single: float32[]) =
+        let width = Vector<float>.Count
+        let mutable same = Vector<int64>.AllBitsSet
+        let mutable at = 0
+
+        while at <= data.Length - 2 * width do
+            let mutable low, high = Vector<float>.Zero, Vector<float>.Zero
+            Vector.Widen(Vector<float32>(single, at), &low, &high)
+            let first, second = Vector<float>(data, at), Vector<float>(data, at + width)
+            let isNaN (v: Vector<float>) = Vector.OnesComplement(Vector.Equals(v, v))
+
+            same <-
+                same
+                &&& (Vector.Equals(low, first) ||| isNaN first)
+                &&& (Vector.Equals(high, second) ||| isNaN second)
+
+            at <- at + 2 * width
+
+        let mutable rest = same = Vector<int64>.AllBitsSet
+
+        while at < data.Length do
+            rest <- rest && (float single[at] = data[at] || Double.IsNaN data[at])
+            at <- at + 1
+
+        rest
+
     /// data[i] ← f(data[i]).
     let inline update ([<InlineIfLambda>] f: float -> float) (data: float[]) =
         for at in 0 .. data.Length - 1 do
@@ -153,23 +223,62 @@ module internal Values =
         else
             BitOperations.TrailingZeroCount fraction - 1074
 
-    /// The exponent e of the finest grid 2^e·ℤ that holds every number; Int32.MaxValue when all are zero.
+    /// The value of the lowest bit of each number, infinite for zero: what is lost when the lowest set bit of the fraction is cleared, or the
+    /// number itself where the fraction is zero.
+    let private lowestBits (value: Vector<float>) =
+        let bits = Vector.AsVectorInt64 value
+        let cleared = bits &&& (bits - Vector<int64>.One)
+        let whole = Vector.Equals(bits &&& Vector<int64>(0xFFFFFFFFFFFFFL), Vector<int64>.Zero)
+        let lowest = Vector.Abs(value - Vector.AsVectorDouble cleared)
+        let lowest = Vector.ConditionalSelect(Vector.AsVectorDouble whole, Vector.Abs value, lowest)
+        let zero = Vector.Equals(value, Vector<float>.Zero)
+        Vector.ConditionalSelect(Vector.AsVectorDouble zero, Vector<float>(Double.PositiveInfinity), lowest)
+
+    /// The exponent e of the finest grid 2^e·ℤ that holds every finite number; Int32.MaxValue when all are zero.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     let grid (data: float[]) =
+        let width = Vector<float>.Count
+        let mutable least = Vector<float>(Double.PositiveInfinity)
+        let mutable at = 0
+
+        while at <= data.Length - width do
+            least <- Vector.Min(least, lowestBits (Vector<float>(data, at)))
+            at <- at + width
+
         let mutable exponent = Int32.MaxValue
 
-        for value in data do
-            exponent <- min exponent (lowestBit value)
+        for lane in 0 .. width - 1 do
+            if Double.IsFinite least[lane] then
+                exponent <- min exponent (Math.ILogB least[lane])
+
+        while at < data.Length do
+            exponent <- min exponent (lowestBit data[at])
+            at <- at + 1
 
         exponent
 
     /// max |element|, 0 for none; NaN counts as infinite.
+    [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     let magnitude (data: float[]) =
-        let mutable result = 0.0
+        let width = Vector<float>.Count
+        let mutable most = Vector<float>.Zero
+        let mutable ordered = Vector<int64>.AllBitsSet
+        let mutable at = 0
 
-        for value in data do
-            let size = abs value
+        while at <= data.Length - width do
+            let value = Vector<float>(data, at)
+            ordered <- ordered &&& Vector.Equals(value, value)
+            most <- Vector.Max(most, Vector.Abs value)
+            at <- at + width
 
-            if not (size <= result) then
-                result <- if Double.IsNaN size then Double.PositiveInfinity else size
+        let mutable result = if ordered = Vector<int64>.AllBitsSet then 0.0 else Double.PositiveInfinity
 
-        result
+        for lane in 0 .. width - 1 do
+            result <- max result most[lane]
+
+        while at < data.Length do
+            let size = abs data[at]
+            result <- if Double.IsNaN size then Double.PositiveInfinity else max result size
+            at <- at + 1
+
+        if Double.IsNaN result then Double.PositiveInfinity else result

@@ -314,5 +314,62 @@ let all: Workload list =
         }
     ]
 
+/// Shapes of the author's: a line each, "name: c=64 h=56 w=56 o=64 kh=3 kw=3 …" or the shape alone; what stands behind # is a comment. Raises
+/// FormatException or ArgumentException with the number of the line.
+let ofLines (title: string) (lines: string seq) : Workload =
+    let layer (number: int, line: string) =
+        let text =
+            match line.IndexOf '#' with
+            | -1 -> line.Trim()
+            | at -> line.Substring(0, at).Trim()
+
+        let name, shape =
+            match text.IndexOf ':' with
+            | -1 -> "", text
+            | at -> text.Substring(0, at).Trim(), text.Substring(at + 1).Trim()
+
+        if shape = "" then
+            None
+        else
+            try
+                let shape = ConvShape.Parse shape
+
+                Some
+                    {
+                        Name = (if name = "" then $"line {number}" else name)
+                        Count = 1
+                        Shape = shape
+                    }
+            with
+            | :? System.FormatException
+            | :? System.ArgumentException as error ->
+                let first = error.Message.Split('\n')[0]
+                raise (System.FormatException $"line {number}: {first}")
+
+    let layers =
+        lines
+        |> Seq.indexed
+        |> Seq.choose (fun (at, line) -> layer (at + 1, line))
+        |> List.ofSeq
+
+    if layers.IsEmpty then
+        raise (System.FormatException "there is no shape in it")
+
+    {
+        Name = "shapes"
+        Title = title
+        Source = "the author's list"
+        // Two of a name could not be told apart.
+        Layers =
+            layers
+            |> List.groupBy _.Name
+            |> List.collect (fun (name, same) ->
+                match same with
+                | [ one ] -> [ one ]
+                | several ->
+                    several
+                    |> List.mapi (fun at layer -> { layer with Name = $"{name} ({at + 1})" }))
+    }
+
 /// The workload of this name, compared exactly.
 let tryFind (name: string) : Workload option = all |> List.tryFind (fun workload -> workload.Name = name)

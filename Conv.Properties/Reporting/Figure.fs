@@ -275,5 +275,34 @@ let drawing (law: Law) (subject: Subject) (case: Case) (verdict: Verdict) : stri
 /// A failing verdict and the command that judges the case again.
 let ofVerdict law subject case verdict : string list = drawing law subject case verdict @ [ $"  replay \"{replay subject case}\"" ]
 
-/// The counterexample of a failure, line by line.
-let lines (law: Law) (subject: Subject) (failure: Run.Failure) : string list = ofVerdict law subject failure.Shrunk failure.Verdict
+/// The line that judges a failure again: what must be asked before it stands in front of it.
+let replayOf (subject: Subject) (failure: Run.Failure) =
+    failure.Earlier @ [ failure.Shrunk ]
+    |> List.map (replay subject)
+    |> String.concat Case.afterwards
+
+/// The same without the subject's name.
+let line (failure: Run.Failure) =
+    failure.Earlier @ [ failure.Shrunk ]
+    |> List.map Case.print
+    |> String.concat Case.afterwards
+
+/// The counterexample of a failure, and what is to be known of it, line by line.
+let counterexample (law: Law) (subject: Subject) (failure: Run.Failure) : string list =
+    [
+        yield! drawing law subject failure.Shrunk failure.Verdict
+
+        match failure.Earlier with
+        | [] -> ()
+        | earlier ->
+            let cases = if earlier.Length = 1 then "the case" else $"the {earlier.Length} cases"
+            $"  only after {cases} before it in this line: what was called earlier matters"
+
+        if failure.Eluded > 0 then
+            $"  it failed once, and in none of {failure.Eluded} tries again, alone or after all that was asked before: it depends on time, threads or addresses (RES-7, RES-8)"
+    ]
+
+/// The same with the command that judges it again.
+let lines law subject failure : string list =
+    counterexample law subject failure
+    @ [ $"  replay \"{replayOf subject failure}\"" ]

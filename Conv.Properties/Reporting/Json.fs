@@ -7,6 +7,7 @@ open System.Reflection
 open System.Runtime.InteropServices
 open System.Text.Encodings.Web
 open System.Text.Json
+open Conv
 
 /// The version of the file's form.
 let format = 1
@@ -118,8 +119,9 @@ let private cell (w: Utf8JsonWriter) (cell: Conclusion.Cell) =
     list w "failures" cell.Failures (fun f ->
         w.WriteString("tier", f.Shrunk.Tier.Name)
         w.WriteString("drawn", Figure.replay cell.Subject f.Drawn)
-        w.WriteString("replay", Figure.replay cell.Subject f.Shrunk)
+        w.WriteString("replay", Figure.replayOf cell.Subject f)
         w.WriteNumber("shrinks", f.Shrinks)
+        w.WriteNumber("eluded", f.Eluded)
         strings w "figure" (Figure.lines cell.Law cell.Subject f))
 
 /// What the cases of some results covered.
@@ -135,6 +137,27 @@ let private coverage (w: Utf8JsonWriter) (results: Run.Result seq) =
         for modulus, hit in summary.Remainders do
             w.WriteString($"remaindersMod{modulus}", $"{hit} of {3 * modulus}"))
 
+/// How far a verdict reaches: the largest of everything that was exercised, and the pairs of extremes that were met.
+let private reach (w: Utf8JsonWriter) (subject: Subject) (shapes: ConvShape[]) =
+    match Coverage.reach shapes with
+    | None -> ()
+    | Some reach ->
+        let met, missed = Coverage.extremesOf subject.Profile.Supports shapes
+
+        within w "reach" (fun () ->
+            w.WriteNumber("multiplyAdds", reach.MultiplyAdds)
+            w.WriteNumber("inChannels", reach.Channels)
+            w.WriteNumber("outChannels", reach.Outputs)
+            w.WriteNumber("groups", reach.Groups)
+            w.WriteNumber("batch", reach.Batch)
+            w.WriteNumber("side", reach.Side)
+            w.WriteNumber("kernelSide", reach.Kernel)
+            w.WriteNumber("stride", reach.Stride)
+            w.WriteNumber("dilation", reach.Dilation)
+            w.WriteNumber("pad", reach.Pad)
+            strings w "extremesMet" met
+            strings w "extremesMissed" missed)
+
 /// Where and with what a report was made.
 let heading (options: Run.Options) (seconds: float) (w: Utf8JsonWriter) =
     w.WriteNumber("format", format)
@@ -143,6 +166,7 @@ let heading (options: Run.Options) (seconds: float) (w: Utf8JsonWriter) =
     w.WriteString("date", DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'"))
     w.WriteString("seed", $"0x{options.Seed:x}")
     w.WriteNumber("casesPerLawAndTier", options.Cases)
+    w.WriteString("reach", options.Reach.Name)
     w.WriteNumber("caseFormat", Case.format)
     w.WriteNumber("seconds", Math.Round(seconds, 2))
 
@@ -170,7 +194,7 @@ let conformance
     w.WriteBoolean("partial", not leftOut.IsEmpty)
     strings w "leftOut" leftOut
 
-    list w "subjects" judged (fun (subject, verdict, _) ->
+    list w "subjects" judged (fun (subject, verdict, cells) ->
         w.WriteString("name", subject.Name)
         w.WriteBoolean("deterministic", subject.Profile.Traits.Deterministic)
         w.WriteBoolean("fusedMultiplyAdd", subject.Profile.Traits.FusedMultiplyAdd)
@@ -181,6 +205,8 @@ let conformance
         match verdict with
         | Conclusion.Unsettled reasons -> strings w "reasons" reasons
         | _ -> ()
+
+        reach w subject (Conclusion.shapesOf cells)
 
         profiles
         |> List.filter (fun (other, _) -> other.Name = subject.Name && Profiles.applies other)

@@ -23,6 +23,16 @@ let private word verdict =
     | Undecided reason -> "undecided: " + reason
     | NotApplicable reason -> "not applicable: " + reason
 
+/// Which of several verdicts is shown for all.
+let private severity verdict =
+    match verdict with
+    | Breaks _
+    | Faulted _ -> 4
+    | Undecided _ -> 3
+    | Holds _ -> 2
+    | NotApplicable _ -> 1
+    | Unsupported _ -> 0
+
 /// A layer as papers write it: 64×56×56 → 64, 3×3, stride 2, pad 1.
 let private brief (s: Conv.ConvShape) =
     let pair name off (a: int) (b: int) =
@@ -57,7 +67,16 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
                 Markup.Escape layer.Name
                 Markup.Escape(Terminal.show (brief layer.Shape))
                 for r in row do
-                    Terminal.show (mark r.Checksum + mark r.Sampled)
+                    let beside =
+                        if r.Neighbours.IsEmpty then
+                            ""
+                        else
+                            r.Neighbours
+                            |> List.map (fun (_, verdict, _) -> verdict)
+                            |> List.maxBy severity
+                            |> mark
+
+                    Terminal.show (mark r.Checksum + mark r.Sampled + beside)
             |]
             |> table.AddRow
             |> ignore<Table>
@@ -65,7 +84,7 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
         Terminal.out.Write table
 
         Terminal.line
-            "  first mark: CHECKSUM on the whole output, integers; second: MODEL-BOUND on sampled elements, reals; u unsupported; – no exact tier"
+            "  first mark: CHECKSUM on the whole output, integers; second: MODEL-BOUND on sampled elements, reals; third: CHECKSUM on problems like it; u unsupported; – no exact tier"
 
     for r in results do
         for id, verdict in [ "CHECKSUM", r.Checksum; "MODEL-BOUND", r.Sampled ] do
@@ -75,6 +94,16 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
             | Breaks witness, _ ->
                 Terminal.line
                     $"{id} is broken by {r.Subject.Name} at {witness.Wrong.Length} sampled elements of {r.Layer.Name}: {r.Layer.Shape}"
+            | _ -> ()
+
+        for name, verdict, case in r.Neighbours do
+            match verdict with
+            | Breaks _
+            | Faulted _ ->
+                Terminal.line $"{r.Layer.Name} with {name}:"
+
+                Figure.ofVerdict (law "CHECKSUM") r.Subject case verdict
+                |> List.iter Terminal.line
             | _ -> ()
 
     for outcome in outcomes do
@@ -90,6 +119,25 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
                 $"{outcome.Held} of {outcome.Layers} layers hold, worst error/bound {outcome.Ratio:F4}, {outcome.Seconds:F1} s"
 
         Terminal.out.MarkupLine $"{Markup.Escape(outcome.Subject.Name.PadRight 16)} {say}; {figures}"
+
+        let own = results |> List.filter (fun r -> r.Subject.Name = outcome.Subject.Name)
+
+        match own |> List.choose _.Certificate with
+        | [] -> ()
+        | certificates ->
+            let count n = if n = 1 then "1 shape" else $"{n} shapes"
+            let worst = certificates |> List.map _.EscapeProbability |> List.max
+
+            let rest =
+                if certificates.Length = own.Length then
+                    ""
+                else
+                    $"; {own.Length - certificates.Length} without a certificate"
+
+            Terminal.line (
+                FormattableString.Invariant
+                    $"  right on {count certificates.Length}; a fault that does not depend on the values escapes each with probability below {worst:G1} (docs/bounds.md, lemma 21){rest}"
+            )
 
 /// conformance.json of a workload.
 let json options (workload: Workload.Workload) (results: Layers.Result list) (outcomes: Layers.Outcome list) seconds (w: Utf8JsonWriter) =
@@ -118,6 +166,26 @@ let json options (workload: Workload.Workload) (results: Layers.Result list) (ou
         w.WriteString("subject", r.Subject.Name)
         w.WriteString("checksum", word r.Checksum)
         w.WriteString("sampled", word r.Sampled)
+
+        r.Certificate
+        |> Option.iter (fun c ->
+            w.WriteStartObject "certificate"
+            w.WriteNumber("numbers", c.Numbers)
+            w.WriteNumber("draws", c.Draws)
+            w.WriteNumber("escapeProbabilityBelow", c.EscapeProbability)
+            w.WriteEndObject())
+
+        if not r.Neighbours.IsEmpty then
+            w.WriteStartArray "neighbours"
+
+            for name, verdict, case in r.Neighbours do
+                w.WriteStartObject()
+                w.WriteString("changed", name)
+                w.WriteString("shape", string case.Problem)
+                w.WriteString("checksum", word verdict)
+                w.WriteEndObject()
+
+            w.WriteEndArray()
 
         match r.Sampled with
         | Holds e -> w.WriteNumber("worstErrorOverBound", e.Ratio)

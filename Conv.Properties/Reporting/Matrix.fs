@@ -151,3 +151,15 @@ let verdicts (leftOut: string list) (judged: Judged list) =
         let word = Conclusion.word leftOut verdict
 
         Terminal.out.MarkupLine $"{Markup.Escape(subject.Name.PadRight width)}  [{colour}]{word}[/]: {Markup.Escape(Terminal.show why)}"
+
+        // A verdict reaches as far as what was asked.
+        if verdict = Conclusion.Conforms then
+            let shapes = Conclusion.shapesOf cells
+
+            match Coverage.reach shapes with
+            | Some reach ->
+                let met, missed = Coverage.extremesOf subject.Profile.Supports shapes
+                let pairs = $"{met.Length} of {met.Length + missed.Length} pairs of extremes"
+                let indent = String.replicate width " "
+                Terminal.line $"{indent}  up to {Coverage.reachInWords reach}; {pairs}"
+            | None -> ()

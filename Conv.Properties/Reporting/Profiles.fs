@@ -250,6 +250,7 @@ let rows (subject: Subject) (p: Probe.Probed) : (string * string * string) list 
         known rangeInWords p.ResultRange
         "same bits again", yes traits.Deterministic, known yes p.Repeatable
         "same bits at any address", yes (traits.Deterministic && traits.SameAtAnyAddress), known yes p.AnyAddress
+        "same bits in any batch", yes (traits.Deterministic && traits.BatchInvariant), known yes p.AnyBatch
         "same bits on any threads", (if traits.Threaded then yes traits.Deterministic else "not offered"), known yes p.AnyThreads
         "NaN",
         arithmetic
@@ -372,6 +373,7 @@ let json (w: Utf8JsonWriter) (subject: Subject, p: Probe.Probed) =
     rangeJson w "resultRange" p.ResultRange
     boolean w "repeatable" p.Repeatable
     boolean w "sameAtAnyAddress" p.AnyAddress
+    boolean w "sameInAnyBatch" p.AnyBatch
     boolean w "sameOnAnyThreads" p.AnyThreads
     text w "nan" (p.Spread |> Option.map spreadWord)
 

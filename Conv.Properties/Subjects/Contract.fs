@@ -44,23 +44,31 @@ module internal Contract =
         (k: float32[])
         (b: float32[])
         =
-        let zoned size = new Zoned(size, p.Misalign * sizeof<float32>, p.Guard, p.Pages)
+        // Each tensor at another offset from a multiple of 64 bytes, where they do not start at one.
+        let zonedAt step size = new Zoned(size, p.Misalign * step % 16 * sizeof<float32>, p.Guard, p.Pages)
+        let zoned = zonedAt 1
         use input = zoned (bytes x)
-        use kernel = zoned (bytes k)
-        use bias = zoned (bytes b)
+        use kernel = zonedAt 3 (bytes k)
+        use bias = zonedAt 5 (bytes b)
 
         use separate =
-            zoned (
-                if p.InPlace then
-                    0
-                else
-                    int (Operation.length operation shape) * sizeof<float32>
-            )
+            zonedAt
+                7
+                (if p.InPlace then
+                     0
+                 else
+                     int (Operation.length operation shape) * sizeof<float32>)
 
         x.AsSpan().CopyTo input.Floats
         k.AsSpan().CopyTo kernel.Floats
         b.AsSpan().CopyTo bias.Floats
         separate.Floats.Fill p.OutputHolds
+
+        if not p.InPlace then
+            input.Seal()
+
+        kernel.Seal()
+        bias.Seal()
         let output = if p.InPlace then input else separate
         let mutable workspace: Zoned | null = null
         let threadsTaken = ref false
@@ -318,12 +326,27 @@ module internal Contract =
         let prepare (shape: ConvShape) (k: float32[]) (b: float32[]) =
             let prepared = convolution.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
 
-            fun (x: float32[]) ->
+            let run (x: float32[]) =
                 let output = filled (int shape.OutputLength) Single.NaN
                 runIn prepared x output
                 output
 
-        { Subject.forward convolution.Name profile (fun shape x k b -> prepare shape k b x) with
+            let release () =
+                match box prepared with
+                | :? IDisposable as owner -> owner.Dispose()
+                | _ -> ()
+
+            { PreparedRuns.ofRun run with Release = release }
+
+        let forward shape x k b =
+            let prepared = prepare shape k b
+
+            try
+                prepared.Run x
+            finally
+                prepared.Release()
+
+        { Subject.forward convolution.Name profile forward with
             Profile = profile
             Prepare = prepare
             Operate = operate convolution

@@ -7,9 +7,16 @@ open System.Linq
 open System.Numerics
 open Conv
 
-/// A profile, and whether it says of every problem if the subject takes it.
+/// A profile.
 [<NoEquality; NoComparison>]
-type Declared = { Profile: Profile; Claims: bool }
+type Declared =
+    {
+        Profile: Profile
+        /// Whether it says of every problem if the subject takes it.
+        Claims: bool
+        /// Whether its functions may be called by several threads at once.
+        AnyCallers: bool
+    }
 
 let private bad text = raise (CannotOpen $"its profile has {text}; docs/adopt/README.md lists what may stand there")
 
@@ -168,6 +175,8 @@ let parse (others: string list) (text: string) : Declared =
             "skips-zeros"
             "deterministic"
             "same-at-any-address"
+            "batch-invariant"
+            "callers"
             "fma"
             "flushes"
             "kernels"
@@ -241,6 +250,7 @@ let parse (others: string list) (text: string) : Declared =
         Traits(
             Deterministic = yes "deterministic",
             SameAtAnyAddress = yes "same-at-any-address",
+            BatchInvariant = yes "batch-invariant",
             FusedMultiplyAdd = yes "fma",
             FlushesSubnormals = yes "flushes",
             KernelSizes = kernels,
@@ -265,4 +275,10 @@ let parse (others: string list) (text: string) : Declared =
                 Nearest = fun s -> withPads s |> Option.defaultValue s
             }
         Claims = all
+        AnyCallers =
+            match named "callers" with
+            | Some "any" -> true
+            | None
+            | Some "one" -> false
+            | Some other -> bad $"callers={other}, which is neither any nor one"
     }

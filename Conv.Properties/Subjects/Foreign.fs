@@ -350,6 +350,9 @@ type internal Connections<'c when 'c :> IDisposable and 'c: not struct>(connect:
             drop ()
             reraise ()
 
+    /// Whether the current thread has a connection.
+    member _.IsOpen = own.Value.Value.IsSome
+
     /// The current thread's connection is this one from now on.
     member _.Adopt(c: 'c) = own.Value.Value <- Some c
 

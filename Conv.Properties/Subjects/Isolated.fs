@@ -64,7 +64,7 @@ module private Wire =
     let operation (w: BinaryWriter) o = w.Write(byte (Array.IndexOf(operations, o)))
     let readOperation (r: BinaryReader) = operations[int (r.ReadByte())]
 
-    let private pages = [| NoPages; PageBehind; PageBefore |]
+    let private pages = [| NoPages; PageBehind; PageBefore; ReadOnly |]
 
     let placement (w: BinaryWriter) (p: Placement) =
         w.Write p.Guard
@@ -135,6 +135,12 @@ module private Ask =
     [<Literal>]
     let OutputSize = 6uy
 
+    [<Literal>]
+    let Together = 7uy
+
+    [<Literal>]
+    let Release = 8uy
+
 /// How it is answered.
 module private Answer =
     [<Literal>]
@@ -146,7 +152,7 @@ module private Answer =
     [<Literal>]
     let Troubled = 2uy
 
-    /// A prepared convolution that is gone.
+    /// A prepared convolution that is not there: its process was replaced.
     [<Literal>]
     let Gone = 3uy
 
@@ -212,9 +218,6 @@ let outliveNot (parent: int) =
 
     Thread(follow, IsBackground = true, Name = "end with the parent").Start()
 
-/// Prepared convolutions that are kept; the oldest goes first.
-let private mostPrepared = 64
-
 /// Answers on the socket until the other side closes it. `subject` opens what is asked about.
 let serve (path: string) (name: string) (subject: unit -> string * Subject) =
     let socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified)
@@ -242,8 +245,7 @@ let serve (path: string) (name: string) (subject: unit -> string * Subject) =
         w.Write(String.Join(' ', capabilities))
         line.Flush()
 
-        let prepared = Dictionary<int, float32[] -> float32[]>()
-        let order = Queue<int>()
+        let prepared = Dictionary<int, PreparedRuns>()
         let unix = not (OperatingSystem.IsWindows())
         let self = if unix then Posix.getpid () else 0
         let descendants = Descendants()
@@ -286,19 +288,40 @@ let serve (path: string) (name: string) (subject: unit -> string * Subject) =
 
                 fun () ->
                     prepared[id] <- subject.Prepare s k b
-                    order.Enqueue id
-
-                    if order.Count > mostPrepared then
-                        prepared.Remove(order.Dequeue()) |> ignore<bool>
-
                     fun () -> w.Write Answer.Done
             | Ask.Run ->
                 let id = r.ReadInt32()
                 let x = Wire.readFloats r
 
                 match prepared.TryGetValue id with
-                | true, run -> fun () -> tensor (run x)
+                | true, made -> fun () -> tensor (made.Run x)
                 | _ -> fun () () -> w.Write Answer.Gone
+            | Ask.Together ->
+                let id = r.ReadInt32()
+                let inputs = Array.init (r.ReadInt32()) (fun _ -> Wire.readFloats r)
+
+                match prepared.TryGetValue id with
+                | true, made ->
+                    fun () ->
+                        let results = made.Together inputs
+
+                        fun () ->
+                            w.Write Answer.Done
+
+                            for values in results do
+                                Wire.floats w values
+                | _ -> fun () () -> w.Write Answer.Gone
+            | Ask.Release ->
+                let id = r.ReadInt32()
+
+                fun () ->
+                    match prepared.TryGetValue id with
+                    | true, made ->
+                        prepared.Remove id |> ignore<bool>
+                        made.Release()
+                    | _ -> ()
+
+                    fun () -> w.Write Answer.Done
             | Ask.OutputSize ->
                 let s = Wire.readShape r
 
@@ -411,7 +434,10 @@ let private connect (limits: Limits) (spec: string) =
         File.Delete path
 
 let private names =
-    dict [ for c in [ Forward; Gradients; Transposed; Fused; Placed; Workspace; OutputSize ] -> string c, c ]
+    dict
+        [
+            for c in [ Forward; Gradients; Transposed; Fused; Placed; Workspace; OutputSize; Concurrent ] -> string c, c
+        ]
 
 /// The subject that `spec` names, each thread's in a process of its own. Raises `CannotOpen`.
 let openSubject (limits: Limits) (spec: string) : Subject =
@@ -452,6 +478,19 @@ let openSubject (limits: Limits) (spec: string) : Subject =
 
     let bytes (s: ConvShape) = s.Bytes
 
+    /// A call that may die of memory that nobody may write to: what stood there is said.
+    let asLaid (s: ConvShape) (call: unit -> 'a) : 'a =
+        try
+            call ()
+        with ForeignFault(Trouble.Crashed, text) when (Native.layout true s).Pages = ReadOnly ->
+            raise (
+                ForeignFault(
+                    Trouble.Crashed,
+                    text
+                    + " (in this call its operands, and what stands behind every tensor, could be read and not written: RES-1, RES-4)"
+                )
+            )
+
     let operands (w: BinaryWriter) s x k b =
         Wire.shape w s
         Wire.floats w x
@@ -461,25 +500,27 @@ let openSubject (limits: Limits) (spec: string) : Subject =
     let mutable prepared = 0
 
     { (Subject.forward spec { declared.Profile with Capabilities = capabilities } (fun s x k b ->
-          ask
-              (bytes s)
-              (fun w ->
-                  w.Write Ask.Forward
-                  operands w s x k b)
-              Wire.readFloats
-          |> _.Value)) with
+          asLaid s (fun () ->
+              ask
+                  (bytes s)
+                  (fun w ->
+                      w.Write Ask.Forward
+                      operands w s x k b)
+                  Wire.readFloats
+              |> _.Value))) with
         Profile = { declared.Profile with Capabilities = capabilities }
         Foreign = Some connections
         Operate =
             fun operation s x k b ->
-                ask
-                    (bytes s)
-                    (fun w ->
-                        w.Write Ask.Operate
-                        Wire.operation w operation
-                        operands w s x k b)
-                    Wire.readFloats
-                |> _.Value
+                asLaid s (fun () ->
+                    ask
+                        (bytes s)
+                        (fun w ->
+                            w.Write Ask.Operate
+                            Wire.operation w operation
+                            operands w s x k b)
+                        Wire.readFloats
+                    |> _.Value)
         Place =
             fun placement operation s x k b ->
                 ask
@@ -525,14 +566,39 @@ let openSubject (limits: Limits) (spec: string) : Subject =
                             Wire.floats w x)
                         Wire.readFloats
 
-                prepare ()
+                let together (inputs: float32[][]) =
+                    ask
+                        (int64 inputs.Length * bytes s)
+                        (fun w ->
+                            w.Write Ask.Together
+                            w.Write id
+                            w.Write inputs.Length
 
-                fun x ->
-                    match run x with
+                            for x in inputs do
+                                Wire.floats w x)
+                        (fun r -> Array.init inputs.Length (fun _ -> Wire.readFloats r))
+
+                // With its process everything that it held is gone.
+                let release () =
+                    if connections.IsOpen then
+                        ask
+                            0L
+                            (fun w ->
+                                w.Write Ask.Release
+                                w.Write id)
+                            ignore<BinaryReader>
+                        |> ignore<unit voption>
+
+                /// Prepares again where the process was replaced.
+                let orAgain run inputs =
+                    match run inputs with
                     | ValueSome result -> result
                     | ValueNone ->
                         prepare ()
-                        (run x).Value
+                        (run inputs).Value
+
+                prepare ()
+                { Run = orAgain run; Together = orAgain together; Release = release }
         OutputSize =
             fun s ->
                 ask

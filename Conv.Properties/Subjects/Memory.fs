@@ -4,8 +4,45 @@ namespace Conv.Properties
 #nowarn "9"
 
 open System
+open System.Collections.Generic
 open System.Runtime.InteropServices
+open System.Threading
 open Microsoft.FSharp.NativeInterop
+
+/// Memory that is given back and taken again by the same thread: a tensor of the same size stands where the one before it stood, so that what
+/// a subject keeps by an address meets other numbers there. It ends with its thread.
+[<Sealed>]
+type private Pool() =
+    static let own = new ThreadLocal<Pool>(fun () -> Pool())
+    /// What a thread keeps at most.
+    static let most = 8L <<< 20
+    let free = Dictionary<int, Stack<nativeint>>()
+    let mutable kept = 0L
+
+    static member Own = own.Value
+
+    /// So many bytes, from a multiple of 64 on.
+    member _.Take(bytes: int) : nativeint =
+        match free.TryGetValue bytes with
+        | true, stack when stack.Count > 0 ->
+            kept <- kept - int64 bytes
+            stack.Pop()
+        | _ -> NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint bytes, 64un)))
+
+    member _.Give(bytes, block: nativeint) =
+        if kept + int64 bytes > most then
+            NativeMemory.AlignedFree(block.ToPointer())
+        else
+            kept <- kept + int64 bytes
+
+            match free.TryGetValue bytes with
+            | true, stack -> stack.Push block
+            | _ -> free[bytes] <- Stack<nativeint>([ block ])
+
+    override _.Finalize() =
+        for stack in free.Values do
+            for block in stack do
+                NativeMemory.AlignedFree(block.ToPointer())
 
 /// Bytes between two guard zones. A zone is full of one number; a read beyond the tensor brings that number into the result, and a write
 /// beyond it is seen afterwards. On one side a page that nobody may touch can stand in a zone's place; where the tensor starts is then given.
@@ -19,11 +56,18 @@ type internal Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
     // Floats stand on multiples of four bytes, also behind a workspace of an odd number of them.
     let filled = (bytes + 3) / 4 * 4
 
-    let paged = if pages = NoPages then struct (0n, 0) else Pages.take (zoneBytes + filled)
+    let paged =
+        match pages with
+        | NoPages -> struct (0n, 0)
+        | ReadOnly -> Pages.takeReadable (zoneBytes + filled) guard
+        | PageBehind
+        | PageBefore -> Pages.take (zoneBytes + filled)
+
+    let size = 2 * zoneBytes + misalign + bytes + 64
 
     let start =
         match paged with
-        | 0n, _ -> NativeMemory.AlignedAlloc(unativeint (2 * zoneBytes + misalign + bytes + 64), 64un)
+        | 0n, _ -> (Pool.Own.Take size).ToPointer()
         | first, _ -> first.ToPointer()
 
     let at (offset: int) = NativePtr.toVoidPtr (NativePtr.add (NativePtr.ofVoidPtr<byte> start) offset)
@@ -31,15 +75,21 @@ type internal Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
     let content =
         match pages, paged with
         | NoPages, _ -> zoneBytes + misalign
-        | PageBehind, (_, inner) -> inner - filled
+        | (PageBehind | ReadOnly), (_, inner) -> inner - filled
         | PageBefore, _ -> 0
 
     let before () = Span<float32>(at (content - zoneBytes), (if pages = PageBefore then 0 else zone))
-    let after () = Span<float32>(at (content + filled), (if pages = PageBehind then 0 else zone))
+    let after () = Span<float32>(at (content + filled), (if pages = PageBehind || pages = ReadOnly then 0 else zone))
 
     do
         before().Fill guard
         after().Fill guard
+
+    /// Nobody may write to it from now on, where it stands on such pages.
+    member _.Seal() =
+        match pages, paged with
+        | ReadOnly, (first, inner) -> Pages.makeReadOnly first inner
+        | _ -> ()
 
     /// Where the content starts.
     member _.Address = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(at content))
@@ -83,7 +133,11 @@ type internal Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
         count
 
     interface IDisposable with
-        member _.Dispose() = if pages = NoPages then NativeMemory.AlignedFree start else Pages.give paged
+        member _.Dispose() =
+            if pages = NoPages then
+                Pool.Own.Give(size, NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> start))
+            else
+                Pages.give paged
 
 /// How a call is laid in memory, and what stands there before it.
 type internal Placement =

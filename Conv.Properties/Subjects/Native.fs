@@ -109,21 +109,54 @@ let private settled promises code =
     | 2 -> raise (ForeignFault(Trouble.Refused, "it says that a valid problem is none (CONV_INVALID)"))
     | other -> raise (ForeignFault(Trouble.Garbled, $"it returned {other}; CONV_OK is 0, CONV_UNSUPPORTED 1 and CONV_INVALID 2"))
 
-/// Weights that a library has prepared; released with the object.
+/// Weights that a library has prepared; released where it is said, never by the collector: what a library keeps of them must not depend on it.
 [<Sealed>]
-type private Prepared(handle: nativeint, workspace: int64, release: Release) =
+type private Handle(handle: nativeint, workspace: int64, release: Release) =
     member _.Handle = handle
     member _.Workspace = workspace
 
     interface IDisposable with
-        member p.Dispose() =
-            release.Invoke handle
-            GC.SuppressFinalize p
+        member _.Dispose() = release.Invoke handle
 
-    override _.Finalize() = release.Invoke handle
+/// How calls of a shape are laid where a law does not say it: always alike, so that the same call finds the same addresses. Between zones of
+/// NaN; of eight shapes three start beside a multiple of 64 bytes, and one stands on pages where nothing but the result may be written, if the
+/// process may die of that.
+let layout mayDie (s: ConvShape) : Placement =
+    let numbers =
+        [|
+            s.Batch
+            s.Groups
+            s.InChannels
+            s.InHeight
+            s.InWidth
+            s.OutChannels
+            s.KernelHeight
+            s.KernelWidth
+            s.StrideHeight
+            s.StrideWidth
+            s.DilationHeight
+            s.DilationWidth
+            s.PadTop
+            s.PadLeft
+            s.PadBottom
+            s.PadRight
+        |]
 
-/// The text of the library's profile, and the library as a subject by a name.
-let openLibrary (name: string) (path: string) : string * Subject =
+    let hash =
+        numbers
+        |> Array.fold (fun hash number -> Fill.mix (hash + 0x9E3779B97F4A7C15UL + uint64 number)) 0UL
+
+    let guarded = { Placement.plain with Guard = Single.NaN }
+
+    match hash % 8UL with
+    | 0UL
+    | 1UL
+    | 2UL -> { guarded with Misalign = 1 + int ((hash >>> 8) % 15UL) }
+    | 3UL when mayDie && Pages.exist -> { guarded with Pages = ReadOnly }
+    | _ -> guarded
+
+/// The text of the library's profile, and the library as a subject by a name. `mayDie`: whether this process is there for the library alone.
+let openLibrary mayDie (name: string) (path: string) : string * Subject =
     let library = load path
 
     match export<Version> library "conv_subject_abi_version" with
@@ -188,9 +221,9 @@ let openLibrary (name: string) (path: string) : string * Subject =
         if size < 0L then
             raise (ForeignFault(Trouble.Garbled, $"conv2d_prepare_f32 asks for {size} bytes of workspace"))
 
-        new Prepared(made, size, release)
+        new Handle(made, size, release)
 
-    let runOn (_, run: Three, _) (prepared: Prepared) (x: nativeint) (y: nativeint) (workspace: Zoned) =
+    let runOn (_, run: Three, _) (prepared: Handle) (x: nativeint) (y: nativeint) (workspace: Zoned) =
         run.Invoke(prepared.Handle, x, y, workspace.Address) |> settle
 
     /// A call on memory of the kit's, and the bytes of workspace that it took.
@@ -227,7 +260,7 @@ let openLibrary (name: string) (path: string) : string * Subject =
 
     /// Every call stands between guard zones: a library that writes beside its output would write over the kit.
     let checkedCall run operation s x k b =
-        let struct (result: float32[], traces: Traces) = Contract.place run Placement.plain operation s x k b
+        let struct (result: float32[], traces: Traces) = Contract.place run (layout mayDie s) operation s x k b
         Contract.refuseTraces traces
         result
 
@@ -287,14 +320,14 @@ let openLibrary (name: string) (path: string) : string * Subject =
                             bias.Floats.Fill Single.NaN
                             made
 
-                        fun x ->
-                            let run _ _ (laid: Contract.Laid) =
+                        let run x =
+                            let onHandle _ _ (laid: Contract.Laid) =
                                 runOn exports made laid.Input.Address laid.Output.Address (laid.Workspace made.Workspace)
                                 made.Workspace
 
-                            let result = checkedCall run Operation.Forward s x [||] [||]
-                            GC.KeepAlive made
-                            result
+                            checkedCall onHandle Operation.Forward s x [||] [||]
+
+                        { PreparedRuns.ofRun run with Release = (made :> IDisposable).Dispose }
             }
 
     text, subject

@@ -187,12 +187,7 @@ let internal openLibrary (name: string) variant (path: string option) : string *
         let node = node variant Operation.Forward s (b.Length > 0)
         let session = session (model node (constants node k b))
 
-        let owner =
-            { new Object() with
-                override _.Finalize() = api.ReleaseSession.Invoke session |> ignore<nativeint>
-            }
-
-        fun x ->
+        let runOnSession x =
             let values = ref [||]
 
             let onSession _ (s: ConvShape) (laid: Contract.Laid) =
@@ -206,8 +201,11 @@ let internal openLibrary (name: string) variant (path: string option) : string *
                 0L
 
             let struct (_, traces) = Contract.place onSession Placement.plain Operation.Forward s x [||] [||]
-            GC.KeepAlive owner
             Contract.refuseTraces traces
             values.Value
+
+        { PreparedRuns.ofRun runOnSession with
+            Release = fun () -> api.ReleaseSession.Invoke session |> ignore<nativeint>
+        }
 
     text, (if variant = Constant then { subject with Prepare = prepare } else subject)

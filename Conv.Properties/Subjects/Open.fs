@@ -47,17 +47,26 @@ let internal kindOf (name: string) =
     |> Option.orElseWith (fun () -> after "exec:" name |> Option.map Exec)
     |> Option.orElseWith (fun () -> variants |> List.tryPick onnx)
 
-/// A library's subject in this process, with the text of its profile: what a process of `Isolated` serves. Raises `CannotOpen`.
-let here (name: string) : string * Subject =
+/// A library's subject in this process, with the text of its profile.
+let private library mayDie (name: string) : string * Subject =
     match kindOf name with
-    | Some(Native path) -> Native.openLibrary name path
+    | Some(Native path) -> Native.openLibrary mayDie name path
     | Some(OnnxRuntime(variant, path)) -> OnnxRuntime.openLibrary name variant path
     | Some(Exec _)
     | None -> raise (CannotOpen $"'{name}' is no library")
+
+/// A library's subject in a process that is there for it alone. Raises `CannotOpen`.
+let here name = library true name
 
 /// The foreign subject of a name. Raises `CannotOpen`.
 let subject (limits: Limits) (name: string) : Subject =
     match kindOf name with
     | Some(Exec command) -> Exec.openSubject limits name command
-    | _ when limits.InProcess -> snd (here name)
+    | _ when limits.InProcess ->
+        let text, subject = library false name
+
+        if (Declared.parse [] text).AnyCallers then
+            subject
+        else
+            Subject.oneAtATime subject
     | _ -> Isolated.openSubject limits name

@@ -14,6 +14,8 @@ type internal Pages =
     | PageBehind
     /// Its first byte is the first behind one.
     | PageBefore
+    /// Its last byte is the last before a page that may be read and not written; operands may not be written either.
+    | ReadOnly
 
 /// Memory between two pages that nobody may touch.
 [<RequireQualifiedAccess>]
@@ -28,7 +30,7 @@ module internal Pages =
         [<DllImport("libc", SetLastError = true)>]
         extern int munmap(nativeint address, unativeint length)
 
-        let none, readWrite = 0, 3
+        let none, read, readWrite = 0, 1, 3
         // MAP_PRIVATE and MAP_ANONYMOUS, which systems number differently.
         let privateAnonymous () = if OperatingSystem.IsMacOS() then 0x1002 else 0x22
 
@@ -42,7 +44,7 @@ module internal Pages =
         [<DllImport("kernel32", SetLastError = true)>]
         extern bool VirtualFree(nativeint address, unativeint length, uint32 kind)
 
-        let reserveAndCommit, release, noAccess, readWrite = 0x3000u, 0x8000u, 1u, 4u
+        let reserveAndCommit, release, noAccess, readOnly, readWrite = 0x3000u, 0x8000u, 1u, 2u, 4u
 
     /// Whether this system has such pages.
     let exist =
@@ -57,8 +59,19 @@ module internal Pages =
     let private fail what =
         raise (OutOfMemoryException $"The system gives no guarded memory: {what} failed with error {Marshal.GetLastPInvokeError()}.")
 
-    /// At least so many bytes, a multiple of a page, between two that nobody may touch: the address of the first, and how many there are.
-    let take (bytes: int) =
+    let private protect address (bytes: int) posix windows =
+        if OperatingSystem.IsWindows() then
+            let mutable before = 0u
+
+            if not (Windows.VirtualProtect(address, unativeint bytes, windows, &before)) then
+                fail "protecting"
+        elif Posix.mprotect (address, unativeint bytes, posix) <> 0 then
+            fail "protecting"
+
+    /// So many bytes from the beginning of a page on may be read from now on, and not written.
+    let makeReadOnly address bytes = protect address bytes Posix.read Windows.readOnly
+
+    let private reserve (bytes: int) =
         let inner = max 1 ((bytes + size - 1) / size) * size
         let whole = unativeint (inner + 2 * size)
 
@@ -71,18 +84,25 @@ module internal Pages =
         if start = 0n || start = -1n then
             fail "reserving"
 
-        let forbid address =
-            if OperatingSystem.IsWindows() then
-                let mutable before = 0u
+        struct (start + nativeint size, inner)
 
-                if not (Windows.VirtualProtect(address, unativeint size, Windows.noAccess, &before)) then
-                    fail "protecting"
-            elif Posix.mprotect (address, unativeint size, Posix.none) <> 0 then
-                fail "protecting"
+    /// At least so many bytes, a multiple of a page, between two that nobody may touch: the address of the first, and how many there are.
+    let take (bytes: int) =
+        let struct (first, inner) = reserve bytes
 
-        let first = start + nativeint size
-        forbid start
-        forbid (first + nativeint inner)
+        for page in [ first - nativeint size; first + nativeint inner ] do
+            protect page size Posix.none Windows.noAccess
+
+        struct (first, inner)
+
+    /// The same between two pages full of a number, which may be read and not written.
+    let takeReadable (bytes: int) (guard: float32) =
+        let struct (first, inner) = reserve bytes
+
+        for page in [ first - nativeint size; first + nativeint inner ] do
+            Span<float32>(page.ToPointer(), size / sizeof<float32>).Fill guard
+            makeReadOnly page size
+
         struct (first, inner)
 
     /// Gives back what `take` gave.

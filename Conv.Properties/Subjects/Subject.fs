@@ -1,6 +1,7 @@
 namespace Conv.Properties
 
 open System
+open System.Runtime.ExceptionServices
 open Conv
 
 /// What a subject can be asked to do, or promises.
@@ -128,6 +129,43 @@ type internal Refusal =
         Written: int
     }
 
+/// A convolution with its weights: made once, run many times, and released when the judgement says so.
+[<ReferenceEquality>]
+type internal PreparedRuns =
+    {
+        /// One run.
+        Run: float32[] -> float32[]
+        /// A run for each input, all at once; the callers are let go together.
+        Together: float32[][] -> float32[][]
+        /// No run may follow.
+        Release: unit -> unit
+    }
+
+[<RequireQualifiedAccess>]
+module internal PreparedRuns =
+    /// From one run, in this process, with nothing to release.
+    let ofRun (run: float32[] -> float32[]) : PreparedRuns =
+        let together (inputs: float32[][]) =
+            let results = Array.create inputs.Length [||]
+            let crew = Crew.Own
+
+            match
+                crew.Run(fun at ->
+                    if at < inputs.Length then
+                        results[at] <- run inputs[at])
+            with
+            | Some error -> ExceptionDispatchInfo.Throw error
+            | None -> ()
+
+            results
+
+        { Run = run; Together = together; Release = ignore }
+
+    /// From a call that brings its weights.
+    let ofCalls (forward: ConvShape -> float32[] -> float32[] -> float32[] -> float32[]) shape k b =
+        let run x = forward shape x k b
+        ofRun run
+
 /// Any convolution under test. What it cannot do is not asked of it.
 [<NoEquality; NoComparison>]
 type internal Subject =
@@ -137,7 +175,7 @@ type internal Subject =
         /// shape, input, kernel, bias (empty for none) → the output as the subject left it; elements that it never wrote are NaN.
         Forward: ConvShape -> float32[] -> float32[] -> float32[] -> float32[]
         /// shape, kernel, bias → the convolution of any input with these weights.
-        Prepare: ConvShape -> float32[] -> float32[] -> float32[] -> float32[]
+        Prepare: ConvShape -> float32[] -> float32[] -> PreparedRuns
         /// Any other operation: first and second operand, bias.
         Operate: Operation -> ConvShape -> float32[] -> float32[] -> float32[] -> float32[]
         /// An operation laid in memory as told: first and second operand, bias.
@@ -178,7 +216,7 @@ module internal Subject =
             Name = name
             Profile = profile
             Forward = fun _ _ _ _ -> lacks "forward pass"
-            Prepare = fun _ _ _ _ -> lacks "forward pass"
+            Prepare = fun _ _ _ -> lacks "forward pass"
             Operate = fun operation _ _ _ _ -> lacks (Operation.title operation)
             Place = fun _ _ _ _ _ _ -> lacks "memory of the caller's"
             Viewed = fun _ _ _ _ _ -> lacks "views"
@@ -200,7 +238,7 @@ module internal Subject =
     let forward name (profile: Profile) run =
         { nothing name { profile with Capabilities = Set.singleton Forward } with
             Forward = run
-            Prepare = fun shape k b x -> run shape x k b
+            Prepare = PreparedRuns.ofCalls run
         }
 
     /// The kit's own geometry: what ConvShape says of sizes and costs, held to the laws like any other claim.
@@ -214,6 +252,27 @@ module internal Subject =
     let ofProduct name product =
         { nothing name { Profile.Plain with Capabilities = set [ MatrixProduct ] } with
             Product = product
+        }
+
+    /// The same subject, called by one thread at a time; runs of one prepared convolution may still happen at once, where a law asks for it.
+    let oneAtATime (subject: Subject) =
+        let gate = obj ()
+        let alone call = lock gate call
+
+        { subject with
+            Forward = fun s x k b -> alone (fun () -> subject.Forward s x k b)
+            Operate = fun operation s first second b -> alone (fun () -> subject.Operate operation s first second b)
+            Place = fun placement operation s first second b -> alone (fun () -> subject.Place placement operation s first second b)
+            OutputSize = fun s -> alone (fun () -> subject.OutputSize s)
+            Prepare =
+                fun s k b ->
+                    let made = alone (fun () -> subject.Prepare s k b)
+
+                    {
+                        Run = fun x -> alone (fun () -> made.Run x)
+                        Together = fun xs -> alone (fun () -> made.Together xs)
+                        Release = fun () -> alone made.Release
+                    }
         }
 
     /// Whether any of a thousand generated problems, simplified if need be, is supported.

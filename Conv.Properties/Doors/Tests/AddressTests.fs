@@ -80,12 +80,12 @@ let ``the engine draws the case of the address`` () =
                 }
 
             let tier = List.head one.Tiers
-            let rnd, size = Address.ofCase 8UL one.Id tier index
+            let rnd, size = Address.ofCase 8UL one.Id tier Reach.Small index
 
             let config =
                 Config.Quick.WithMaxTest(1).WithRunner(runner).WithReplay(Some { Rnd = rnd; Size = Some size })
 
-            Check.One(config, Prop.forAll (Arb.fromGen (one.Cases loop.Profile tier)) (fun _ -> true))
+            Check.One(config, Prop.forAll (Arb.fromGen (one.Cases loop.Profile tier Reach.Small)) (fun _ -> true))
             Assert.Equal(box (Address.case 8UL one loop.Profile tier index), seen.Value)
 
 /// The loop, but a term is lost wherever there are two columns of taps and two input channels.

@@ -36,6 +36,10 @@ let ``every drawn case is one of its law's, and poses a problem on the subject's
                 fun operation s x k b ->
                     calls <- calls + 1
                     subject.Operate operation s x k b
+            Prepare =
+                fun s k b ->
+                    calls <- calls + 1
+                    subject.Prepare s k b
         }
 
     for law, case in drawn subject 20 do
@@ -70,6 +74,8 @@ let ``every drawn case is one of its law's, and poses a problem on the subject's
                     "nothing to compare"
                     "it takes no workspace"
                     "what it prepares takes no number of threads"
+                    "the same bits in any batch are not promised"
+                    "how it rounds a product or a sum is not declared"
                 ]
 
             Assert.Contains(reason, known)

@@ -233,7 +233,7 @@ let ``flushed formats are certified from their least normal number on`` () =
 let ``errors of operands go through the epilogue, and through a transposed bias`` () =
     let s = ConvShape(1, 1, 3, 3, 2, 2, 2)
     let case = Address.case 0UL (law "CHANNEL-SUM") loop.Profile Bounded 0
-    let trial = Trial(loop, { case with Problem = s }, false)
+    let trial = new Trial(loop, { case with Problem = s }, false)
     let number dims value = Approx.init dims (fun _ _ _ _ -> value)
     let unsure (a: Approx) error = { a with Error = Each(Array.create a.Value.Length error) }
     let x, k = number (1, 1, 3, 3) 1., number (2, 1, 2, 2) 1.

@@ -164,16 +164,22 @@ type HostileLibraries() =
         Assert.Equal("refused", Hostile.report { Hostile.limits "" with InProcess = true } ("native:" + library))
 
     [<NeedsFact("gcc")>]
-    member _.``What a fresh process does not repeat accuses nobody, and is not green``() =
+    member _.``What a fresh process does not repeat is pursued to the calls that it takes``() =
         let subject = Open.subject (Hostile.limits "tires") ("native:" + Hostile.library.Value)
         let laws = [ (All.tryFind "MODEL-EXACT").Value ]
         let options = { Run.defaults with Cases = 60; Threads = 1 }
         let results = Run.all options (Run.jobs options laws [ subject ]) ignore
         subject.Foreign |> Option.iter _.Renew()
 
-        match Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results) with
-        | Conclusion.Unsettled [ reason ] -> Assert.Contains(Run.unrepeated, reason)
-        | other -> Assert.Fail $"{other}"
+        let failure = (results |> List.find _.Failure.IsSome).Failure.Value
+
+        // It is wrong from the 41st call of a process on; on a machine too busy to repeat it in time that is said.
+        Assert.True(
+            failure.Earlier.Length >= 40 || failure.Eluded > 0,
+            $"{failure.Earlier.Length} cases before, sought {failure.Eluded} times"
+        )
+
+        Assert.Equal(Conclusion.Violates, Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results))
 
 type HostilePrograms() =
     [<NeedsTheory("python3")>]

@@ -267,7 +267,7 @@ let ``what a convolution makes of its operands' errors is enough`` (SmallShape s
     let x, k, b = input s fill, kernel s fill, bias s fill
     let errors (share: float) data = data |> Array.map (fun v -> v * share)
     let ex, ek, eb = errors 0.5 x, errors (if share then 0.25 else 2.0) k, errors 4.0 b
-    let trial = Trial(loop, anyCase Bounded s, false)
+    use trial = new Trial(loop, anyCase Bounded s, false)
 
     let y =
         trial.Conv(
@@ -292,7 +292,8 @@ let ``what a convolution makes of its operands' errors is enough`` (SmallShape s
 let ``an operand that is no float32 is charged its rounding`` () =
     let s = ConvShape(1, 1, 1, 1, 1, 1, 1)
     let one value = Approx.exact (Values.ofArray (1, 1, 1, 1) [| value |])
-    let y = Trial(loop, anyCase Bounded s, false).Conv(s, one 0.1, one 1.0)
+    use trial = new Trial(loop, anyCase Bounded s, false)
+    let y = trial.Conv(s, one 0.1, one 1.0)
     Assert.Equal(float 0.1f, y.Value.Data[0])
     let lost = abs (float 0.1f - 0.1)
     Assert.True(y.Error.At 0 >= lost)
@@ -302,7 +303,7 @@ let ``an operand that is no float32 is charged its rounding`` () =
 let ``a case of the exact tier that is off its grid decides nothing`` () =
     let s = ConvShape(1, 1, 1, 2, 1, 1, 2)
     let values dims data = Approx.exact (Values.ofArray dims data)
-    let trial = Trial(loop, anyCase Exact s, false)
+    use trial = new Trial(loop, anyCase Exact s, false)
 
     trial.Conv(s, values (1, 1, 1, 2) [| 1.0; 2.0 |], values (1, 1, 1, 2) [| 3.0; 4.0 |])
     |> ignore

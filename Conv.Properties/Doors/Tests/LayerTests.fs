@@ -1,6 +1,7 @@
 /// Layers of real networks: what is right conforms, what is wrong is found on the whole output and on sampled elements.
 module Conv.Properties.LayerTests
 
+open System
 open System.IO
 open System.Text.Json
 open Xunit
@@ -24,7 +25,7 @@ let private workload: Workload.Workload =
 
 let private verify subjects =
     let folder = Directory.CreateTempSubdirectory("conv-").FullName
-    let code = Verify.workload Run.defaults workload subjects folder true
+    let code = Verify.workload Layers.Layer Run.defaults workload subjects folder true
     let report = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "conformance.json"))).RootElement
     Directory.Delete(folder, true)
     code, report.Clone()
@@ -112,6 +113,8 @@ let ``the verdict follows from the layers alone`` () =
             Subject = loop
             Checksum = checksum
             Sampled = sampled
+            Neighbours = []
+            Certificate = None
             Case = None
             Seconds = 1.0
         }
@@ -142,3 +145,82 @@ let ``the verdict follows from the layers alone`` () =
     )
 
     Assert.Equal(Conclusion.Silent, (conclude [ result "a" (Unsupported "") (Unsupported "") ]).Verdict)
+
+// ---- shapes of the author's
+
+let private ownShapes =
+    Workload.ofLines
+        "mine"
+        [
+            "# a comment"
+            "stem: c=3 h=24 w=24 o=8 kh=5 kw=5 sh=2 sw=2 pt=2 pl=2 pb=2 pr=2"
+            ""
+            "c=32 h=10 w=10 o=32 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1   # without a name"
+        ]
+
+[<Fact>]
+let ``a list of shapes has names, comments, and errors with the number of the line`` () =
+    Assert.Equal<string list>([ "stem"; "line 4" ], ownShapes.Layers |> List.map _.Name)
+
+    let wrong =
+        Assert.Throws<FormatException>(fun () -> Workload.ofLines "mine" [ "c=1 h=2 w=2 o=1 kh=1 kw=1"; "c=nothing" ] |> ignore)
+
+    Assert.StartsWith("line 2: ", wrong.Message)
+
+    Assert.Throws<FormatException>(fun () -> Workload.ofLines "mine" [ "# nothing" ] |> ignore)
+    |> ignore
+
+[<Fact>]
+let ``a named shape that holds has a certificate, from the numbers and draws that it says`` () =
+    let results = Layers.run Layers.Named Run.defaults ownShapes [ subject "loop" ] ignore
+
+    for result in results do
+        let certificate = result.Certificate.Value
+        Assert.True(certificate.EscapeProbability < 1e-6, string certificate)
+        Assert.True(certificate.Numbers >= 19 && certificate.Draws <= 12, string certificate)
+        Assert.True(result.Neighbours.Length >= 20, string result.Neighbours.Length)
+        // What is said is what was drawn.
+        Assert.Equal(Math.Pow(2.0 / float certificate.Numbers, float certificate.Draws), certificate.EscapeProbability)
+
+    Assert.Equal(Conclusion.Conforms, (Layers.conclude [ subject "loop" ] results).Head.Verdict)
+
+[<Fact>]
+let ``a fault beside a named shape is found, and one on a single output of it`` () =
+    let loop = subject "loop"
+
+    let wrong holds =
+        { loop with
+            Name = "wrong"
+            Forward =
+                fun s x k b ->
+                    let y = loop.Forward s x k b
+
+                    if holds s then
+                        y[y.Length / 2] <- y[y.Length / 2] + x[0] * k[0]
+
+                    y
+        }
+
+    let verdict holds =
+        let subject = wrong holds
+        let results = Layers.run Layers.Named Run.defaults ownShapes [ subject ] ignore
+        (Layers.conclude [ subject ] results).Head.Verdict, results
+
+    let beside, results = verdict (fun s -> s.InChannels = 33)
+    Assert.Equal(Conclusion.Violates, beside)
+    Assert.True(results |> List.forall _.Certificate.IsSome)
+    let own, results = verdict (fun s -> s.InChannels = 32 && s.Batch = 1 && s.InHeight = 10)
+    Assert.Equal(Conclusion.Violates, own)
+    Assert.True((results |> List.find (fun r -> r.Layer.Name = "line 4")).Certificate.IsNone)
+
+[<Fact>]
+let ``layers of networks are judged with a bias, two images, uneven and SAME pads`` () =
+    let shape = ConvShape.Parse "c=16 h=14 w=14 o=24 kh=3 kw=3 sh=2 sw=2 pt=1 pl=1 pb=1 pr=1"
+    let shapes = Layers.neighbours Layers.Layer shape |> List.map snd
+    Assert.Contains(shapes, (fun s -> s.Batch = 2))
+    Assert.Contains(shapes, (fun s -> s.PadTop <> s.PadBottom && s.PadLeft <> s.PadRight))
+    Assert.Contains(shapes, (fun s -> (s.PadTop, s.PadBottom) = (0, 1)))
+    let loop = subject "loop"
+    let forgetsBias = { loop with Name = "no-bias"; Forward = fun s x k _ -> loop.Forward s x k [||] }
+    let results = Layers.run Layers.Layer Run.defaults workload [ forgetsBias ] ignore
+    Assert.Equal(Conclusion.Violates, (Layers.conclude [ forgetsBias ] results).Head.Verdict)

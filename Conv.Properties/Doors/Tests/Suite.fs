@@ -36,6 +36,8 @@ let private pairs group =
                             subject.Profile.Traits.KernelSizes.Count = 0
                             && law.Strength <> May
                             && not (List.contains Workspace law.Needs || List.contains Threads law.Needs)
+                            // Of whoever promises it.
+                            && law.Id <> "BATCH-INVARIANT"
                             && subject.Profile.ArithmeticOf(ConvShape(1, 1, 3, 3, 1, 3, 3)) :? AnyOrder
                             && subject.Profile.Supports(ConvShape(1, 4, 3, 3, 4, 3, 3))
                         then
