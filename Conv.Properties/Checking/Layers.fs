@@ -235,7 +235,11 @@ let private mostDraws = 12
 
 /// Exact draws on a shape until the aim is reached, or one that does not agree.
 let private certify (subject: Subject) seed name (s: ConvShape) : Result<Certificate, Verdict * Case> option =
-    let draw index = caseOn Model.certificate subject seed name index s
+    // The lemma asks for independent entries of all operands, the bias among them.
+    let draw index =
+        { caseOn Model.certificate subject seed name index s with
+            Args = Model.withBias
+        }
 
     let numbers (case: Case) =
         match case.Fill with

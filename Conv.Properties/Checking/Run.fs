@@ -221,10 +221,6 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
         among plan index
 
-    let isLarger number =
-        let struct (size, _) = place number
-        size <> Reach.Small
-
     let caseAt number =
         let struct (size, at) = place number
         Address.caseOf size options.Seed law subject.Profile tier at
@@ -277,8 +273,6 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
             shapes.Add case.Problem |> ignore<bool>
         | NotApplicable reason -> discard reason
-        // A larger problem may have more taps than a narrow format has units: then no grid holds its sums, and the bound decides.
-        | Undecided reason when reason = Judge.leftItsGrid && isLarger index -> discard reason
         | Unsupported reason ->
             unsupported <- unsupported + 1
             discard reason

@@ -37,6 +37,8 @@ module internal Draw =
             Step: int
             Units: float
             Operand: float
+            /// Products of a sum of a narrow format that sparse channels do not thin out: the taps of one channel.
+            Taps: float
         }
 
     /// 2²⁴ units, less a hundredth for the bias.
@@ -59,6 +61,7 @@ module internal Draw =
                     Step = 1
                     Units = spacious
                     Operand = Math.ScaleB(1.0, 22)
+                    Taps = 0.0
                 }
 
             match
@@ -82,6 +85,7 @@ module internal Draw =
                 { direct with
                     Units = min spacious (Math.ScaleB(0.5, bits))
                     Operand = operands r.Input.Precision
+                    Taps = growth * float s.KernelHeight * float s.KernelWidth
                 }
             | :? Quantized as q ->
                 { direct with
@@ -154,6 +158,12 @@ module internal Draw =
 
     let private lattice profile problems growth chains = latticeOf [ 0; 1; 2; 3 ] [ 1; 9; 100 ] profile problems growth chains
 
+    /// Whether sums of one channel in several stay on the grid of a narrow format: up to as many products again come in by rounding the number of
+    /// live channels up.
+    let private hasGrid profile problems growth chains =
+        room profile problems growth chains
+        |> List.forall (fun r -> 2.0 * r.Taps <= r.Units)
+
     /// The significant bits that an input keeps under every declared arithmetic.
     let private significantBits (profile: Profile) (problems: Call list) =
         problems
@@ -222,9 +232,15 @@ module internal Draw =
     /// Whether a larger problem costs no more than it may, after what a subject or a law has made of it; a law may double it.
     let private isAffordable source (s: ConvShape) =
         match source with
+        | Sized size when size <> Reach.Small -> Reach.cost s <= 2L * Reach.budget size
+        | _ -> true
+
+    /// Whether another problem would do as well, and this one is large.
+    let private isLarger source =
+        match source with
         | Sized Reach.Small
-        | Given _ -> true
-        | Sized size -> Reach.cost s <= 2L * Reach.budget size
+        | Given _ -> false
+        | Sized _ -> true
 
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
     let cases id project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier source : Gen<Case> =
@@ -261,8 +277,9 @@ module internal Draw =
                         |> ValueOption.defaultValue drawn
                     | _ -> drawn
 
-                match project drawn |> ValueOption.filter (isAffordable source) with
+                match project drawn with
                 | ValueNone when left > 0 -> return! attempt (left - 1)
+                | ValueSome projected when left > 0 && not (isAffordable source projected) -> return! attempt (left - 1)
                 | projected ->
                     let case =
                         {
@@ -274,11 +291,18 @@ module internal Draw =
                         }
 
                     let problems = Judge.plan subject equations case
+                    let growth = growth (new Trial(subject, case, true))
 
-                    if not (Judge.serves problems) && left > 0 then
+                    // A larger problem may have more taps than a narrow format has units: another may not.
+                    let isHeld () =
+                        tier = Bounded
+                        || not (isLarger source)
+                        || hasGrid profile problems growth chains
+
+                    if left > 0 && not (Judge.serves problems && isHeld ()) then
                         return! attempt (left - 1)
                     else
-                        let! kind = fill profile tier data problems (growth (new Trial(subject, case, true))) chains
+                        let! kind = fill profile tier data problems growth chains
                         let! high, low = Gen.two (Gen.choose (0, Int32.MaxValue))
                         let seed = Fill.mix (uint64 high <<< 31 ||| uint64 low)
                         return { case with Fill = Drawn(kind, seed) }

@@ -12,6 +12,9 @@ let private definition = "the definition; oracle: docs/bounds.md, lemma 7"
 /// All taps of a channel like its first: what running sums and shortcuts for box filters are written for.
 let private boxed (k: Approx) = k |> Approx.gather (Approx.dims k) (fun o c _ _ -> k.Value.At(o, c, 0, 0))
 
+/// The choices of MODEL-EXACT by which a bias is added, and every tap is a number of its own.
+let withBias = [ 1; 0; 0 ]
+
 let private model (trial: Trial) =
     let s, x = trial.Shape, trial.X
     let k = if trial.Choose(1, 0, 4) = 4 then boxed trial.K else trial.K

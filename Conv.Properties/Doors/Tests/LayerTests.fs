@@ -184,6 +184,35 @@ let ``a named shape that holds has a certificate, from the numbers and draws tha
 
     Assert.Equal(Conclusion.Conforms, (Layers.conclude [ subject "loop" ] results).Head.Verdict)
 
+/// What a certificate's draws are made of: every operand of its own numbers, in every draw.
+[<Fact>]
+let ``a certificate counts draws with a bias and with taps of their own alone`` () =
+    let loop = subject "loop"
+    let calls = System.Collections.Generic.List<float32[] * float32[]>()
+    let shape = (List.last ownShapes.Layers).Shape
+
+    let watched =
+        { loop with
+            Name = "watched"
+            Forward =
+                fun s x k b ->
+                    if s = shape then
+                        calls.Add((k, b))
+
+                    loop.Forward s x k b
+        }
+
+    let result =
+        (Layers.run Layers.Named Run.defaults { ownShapes with Layers = [ List.last ownShapes.Layers ] } [ watched ] ignore).Head
+
+    let draws = calls |> Seq.truncate result.Certificate.Value.Draws |> List.ofSeq
+    Assert.Equal(result.Certificate.Value.Draws, draws.Length)
+
+    for k, b in draws do
+        Assert.Equal(shape.OutChannels, b.Length)
+        // Nine taps of a channel that are all alike do not happen to four draws of so many numbers.
+        Assert.Contains(Array.chunkBySize 9 k, (fun taps -> Array.distinct taps |> Array.length > 5))
+
 [<Fact>]
 let ``a fault beside a named shape is found, and one on a single output of it`` () =
     let loop = subject "loop"
