@@ -150,6 +150,9 @@ let shapesOf (cells: Cell list) =
     |> Seq.distinct
     |> Array.ofSeq
 
+/// Whether larger problems like this one are among those that laws can decide on: sums of a narrow format have few terms.
+let leavesRoom (subject: Subject) (s: ConvShape) = subject.Profile.Supports s && not (subject.Profile.ArithmeticOf s :? Rounded)
+
 /// The verdict on one subject: a broken MUST violates, a broken SHOULD or MAY only warns, and what was not exercised settles nothing.
 let ofSubject (subject: Subject) (cells: Cell list) =
     let must = cells |> List.filter (fun c -> c.Law.Strength = Must)
@@ -167,18 +170,15 @@ let ofSubject (subject: Subject) (cells: Cell list) =
             let more = if laws.Length > 3 then $" and {laws.Length - 3} more" else ""
             $"{named}{more}: {reason}")
 
+    let larger = shapesOf cells |> Array.filter (fun s -> Reach.cost s > Generate.budget)
+
     let unmet =
-        if subject.Profile.Declines then
+        if subject.Profile.Declines || larger.Length < Coverage.decidesExtremesFrom then
             []
         else
-            let larger = shapesOf cells |> Array.filter (fun s -> Reach.cost s > Generate.budget)
-
-            if larger.Length < Coverage.decidesExtremesFrom then
-                []
-            else
-                match Coverage.extremesOf subject.Profile.Supports larger with
-                | _, [] -> []
-                | _, missed -> [ "no problem had " + String.concat "; " missed ]
+            match Coverage.extremesOf (leavesRoom subject) larger with
+            | _, [] -> []
+            | _, missed -> [ "no problem had " + String.concat "; " missed ]
 
     let unsettled = unsettled @ unmet
 

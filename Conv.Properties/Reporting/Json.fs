@@ -142,7 +142,7 @@ let private reach (w: Utf8JsonWriter) (subject: Subject) (shapes: ConvShape[]) =
     match Coverage.reach shapes with
     | None -> ()
     | Some reach ->
-        let met, missed = Coverage.extremesOf subject.Profile.Supports shapes
+        let met, missed = Coverage.extremesOf (Conclusion.leavesRoom subject) shapes
 
         within w "reach" (fun () ->
             w.WriteNumber("multiplyAdds", reach.MultiplyAdds)

@@ -158,7 +158,7 @@ let verdicts (leftOut: string list) (judged: Judged list) =
 
             match Coverage.reach shapes with
             | Some reach ->
-                let met, missed = Coverage.extremesOf subject.Profile.Supports shapes
+                let met, missed = Coverage.extremesOf (Conclusion.leavesRoom subject) shapes
                 let pairs = $"{met.Length} of {met.Length + missed.Length} pairs of extremes"
                 let indent = String.replicate width " "
                 Terminal.line $"{indent}  up to {Coverage.reachInWords reach}; {pairs}"
