@@ -82,7 +82,7 @@ let private cell law subject (results: Run.Result list) =
     let unrepeated =
         results
         |> Seq.collect _.Discards.Keys
-        |> Seq.tryFind _.StartsWith(Run.unrepeated)
+        |> Seq.tryFind _.StartsWith(Pursuit.unrepeated)
 
     let status =
         if results.IsEmpty then

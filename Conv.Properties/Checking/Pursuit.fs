@@ -34,7 +34,7 @@ let note (law: Law) (subject: Subject) case =
         (askedOf subject).Add(struct (law, case))
 
 /// What was asked before the last case.
-let before (subject: Subject) : struct (Law * Case)[] =
+let private before (subject: Subject) : struct (Law * Case)[] =
     let cases = askedOf subject
     if cases.Count = 0 then [||] else cases.GetRange(0, cases.Count - 1).ToArray()
 
@@ -46,7 +46,7 @@ let isFailure verdict =
     | _ -> false
 
 /// The verdict on a case after others, from the beginning.
-let judgeAfter (earlier: struct (Law * Case)[]) (law: Law) (subject: Subject) case =
+let private judgeAfter (earlier: struct (Law * Case)[]) (law: Law) (subject: Subject) case =
     renew subject
 
     for struct (other, earlier) in earlier do
@@ -61,7 +61,7 @@ let judgeAll (cases: Case list) (subject: Subject) =
         |> Option.iter (fun law -> law.Judge subject case |> ignore<Verdict>)
 
 /// What came of it.
-type Pursued =
+type private Pursued =
     /// It fails after these cases.
     | Repeats of Verdict * earlier: Case list
     /// It did not fail again in so many tries.
@@ -74,7 +74,7 @@ let private patience = TimeSpan.FromSeconds 25.0
 let private tries = 3
 
 /// Replays what was asked before: the last case, the last two, the last four …; then as few as it takes of the first that repeat it.
-let pursue (earlier: struct (Law * Case)[]) (law: Law) (subject: Subject) case : Pursued =
+let private pursue (earlier: struct (Law * Case)[]) (law: Law) (subject: Subject) case : Pursued =
     let clock = Stopwatch.StartNew()
     let hasTime () = clock.Elapsed < patience
 
@@ -120,3 +120,36 @@ let pursue (earlier: struct (Law * Case)[]) (law: Law) (subject: Subject) case :
         | None -> Eludes at
 
     if earlier.Length = 0 then Eludes 1 else attempt 1
+
+/// Why a case says nothing whose failure did not repeat in a fresh process, or on a fresh instance.
+let unrepeated = "it failed, but not again "
+
+/// A failure, with what must be asked before it, and how often it was looked for where it did not come again.
+[<NoEquality; NoComparison>]
+type Confirmed = { Verdict: Verdict; Earlier: Case list; Eluded: int }
+
+/// A failure must repeat in a fresh process, or on a fresh instance, to which no earlier call has done damage; or after what was asked before it.
+/// Memory that grows from call to call shows only in the old one.
+let confirm (law: Law) (subject: Subject) case verdict : Confirmed =
+    let settled verdict = { Verdict = verdict; Earlier = []; Eluded = 0 }
+
+    match verdict with
+    | Faulted(Foreign(Trouble.Greedy, _), _) -> settled verdict
+    | _ when isFailure verdict && hasBeginnings subject ->
+        let earlier = before subject
+        renew subject
+
+        match law.Judge subject case with
+        | again when isFailure again -> settled again
+        | _ ->
+            match subject.Foreign |> Option.bind _.Linger() with
+            | Some(trouble, text) -> settled (Faulted(Foreign(trouble, $"a moment after the call, {text}"), Call.none case.Problem))
+            | None ->
+                let where = if subject.Foreign.IsSome then "in a fresh process" else "on a fresh instance"
+
+                match pursue earlier law subject case, verdict with
+                | Repeats(again, cases), _ -> { Verdict = again; Earlier = cases; Eluded = 0 }
+                // A busy machine may be the cause that a process did not answer.
+                | Eludes _, Faulted(Foreign _ as fault, _) -> settled (Undecided $"{unrepeated}{where}: {Fault.describe fault}")
+                | Eludes tries, _ -> { Verdict = verdict; Earlier = []; Eluded = tries + 1 }
+    | _ -> settled verdict

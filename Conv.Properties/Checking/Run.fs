@@ -109,99 +109,11 @@ type Result =
         Unexplained: Case option
     }
 
-let private isFailure = Pursuit.isFailure
-let private renew = Pursuit.renew
-let private hasBeginnings = Pursuit.hasBeginnings
-
-/// Why a case says nothing whose failure did not repeat in a fresh process, or on a fresh instance.
-let unrepeated = "it failed, but not again "
-
-/// A failure, with what must be asked before it, and how often it was looked for where it did not come again.
-[<NoEquality; NoComparison>]
-type private Confirmed = { Verdict: Verdict; Earlier: Case list; Eluded: int }
-
-/// A failure must repeat in a fresh process, or on a fresh instance, to which no earlier call has done damage; or after what was asked before it.
-/// Memory that grows from call to call shows only in the old one.
-let private confirm (law: Law) (subject: Subject) case verdict : Confirmed =
-    let settled verdict = { Verdict = verdict; Earlier = []; Eluded = 0 }
-
-    match verdict with
-    | Faulted(Foreign(Trouble.Greedy, _), _) -> settled verdict
-    | _ when isFailure verdict && hasBeginnings subject ->
-        let earlier = Pursuit.before subject
-        renew subject
-
-        match law.Judge subject case with
-        | again when isFailure again -> settled again
-        | _ ->
-            match subject.Foreign |> Option.bind _.Linger() with
-            | Some(trouble, text) -> settled (Faulted(Foreign(trouble, $"a moment after the call, {text}"), Call.none case.Problem))
-            | None ->
-                let where = if subject.Foreign.IsSome then "in a fresh process" else "on a fresh instance"
-
-                match Pursuit.pursue earlier law subject case, verdict with
-                | Pursuit.Repeats(again, cases), _ -> { Verdict = again; Earlier = cases; Eluded = 0 }
-                // A busy machine may be the cause that a process did not answer.
-                | Pursuit.Eludes _, Faulted(Foreign _ as fault, _) -> settled (Undecided $"{unrepeated}{where}: {Fault.describe fault}")
-                | Pursuit.Eludes tries, _ -> { Verdict = verdict; Earlier = []; Eluded = tries + 1 }
-    | _ -> settled verdict
-
 /// Whether a process gave no answer: then each attempt at a smaller case costs another process.
 let private isDeath verdict =
     match verdict with
     | Faulted(Foreign _, _) -> true
     | _ -> false
-
-/// What shrinking may cost: attempts, and seconds.
-let private shrinkBudget = 3000, TimeSpan.FromSeconds 5.0
-
-/// The same where each attempt costs a process, and how long it is waited for.
-let private deathBudget, deathPatience = TimeSpan.FromSeconds 6.0, TimeSpan.FromSeconds 1.0
-
-/// Hands a failing case to the engine to confirm and shrink. The engine knows no clock: the shrinker holds its own budget.
-let private shrink (law: Law) (subject: Subject) rnd growth size drawn limit =
-    let attempts, _ = shrinkBudget
-    let clock = Stopwatch.StartNew()
-    let mutable tried = 0
-
-    let candidates case =
-        Shrink.cases law.Project case
-        |> Seq.takeWhile (fun _ ->
-            tried <- tried + 1
-            tried <= attempts && clock.Elapsed < limit)
-
-    let mutable shrunk = drawn
-    let mutable steps = 0
-
-    let runner =
-        { new IRunner with
-            member _.OnStartFixture _ = ()
-            member _.OnArguments(_, _, _) = ()
-            member _.OnShrink(_, _) = steps <- steps + 1
-
-            member _.OnFinished(_, result) =
-                match result with
-                | TestResult.Failed(_, _, [ :? Case as smallest ], _, _, _, _) -> shrunk <- smallest
-                | _ -> ()
-        }
-
-    let config =
-        Config.Quick.WithMaxTest(1).WithRunner(runner).WithReplay(Some { Rnd = rnd; Size = Some growth })
-
-    let arbitrary = Arb.fromGenShrink (law.Cases subject.Profile drawn.Tier size, candidates)
-    // A law that cannot judge a smaller case says nothing about the subject: the engine would take the exception for a failure, shrink to
-    // it, and lose the counterexample.
-    let holds case =
-        // A new instance costs little; a new process is made when the search is over.
-        subject.Fresh |> Option.iter (fun renew -> renew ())
-
-        try
-            not (isFailure (law.Judge subject case))
-        with _ ->
-            true
-
-    Check.One(config, Prop.forAll arbitrary holds)
-    shrunk, steps
 
 /// One law on one subject in one tier, a case at a time: ends at the first failure.
 [<Sealed>]
@@ -258,7 +170,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         digest <- Address.digest digest case
 
         Pursuit.note law subject case
-        let confirmed = confirm law subject case (law.Judge subject case)
+        let confirmed = Pursuit.confirm law subject case (law.Judge subject case)
 
         match confirmed.Verdict with
         | Holds evidence ->
@@ -453,7 +365,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                         Eluded = eluded
                     }
 
-            renew subject
+            Pursuit.renew subject
         | Some drawn when failure.IsNone ->
             timed (fun () ->
                 let struct (size, at) = place (index - 1)
@@ -463,18 +375,18 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
                 let shrunk, steps =
                     match subject.Foreign with
                     | Some processes when died ->
-                        processes.Patience <- Some deathPatience
+                        processes.Patience <- Some Minimal.deathPatience
 
                         try
-                            shrink law subject rnd growth size drawn deathBudget
+                            Minimal.ofCase law subject rnd growth size drawn Minimal.deathBudget
                         finally
                             processes.Patience <- None
-                    | _ -> shrink law subject rnd growth size drawn (snd shrinkBudget)
+                    | _ -> Minimal.ofCase law subject rnd growth size drawn Minimal.usualBudget
 
-                renew subject
+                Pursuit.renew subject
                 let verdict = law.Judge subject shrunk
                 // What fails only under haste, or only after other calls, is not smaller: the drawn case was confirmed.
-                let lost = hasBeginnings subject && not (isFailure verdict)
+                let lost = Pursuit.hasBeginnings subject && not (Pursuit.isFailure verdict)
 
                 failure <-
                     Some

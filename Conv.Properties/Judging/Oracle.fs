@@ -51,7 +51,7 @@ let private isByWindow (s: ConvShape) =
     size > 2L * int64 s.OutWidth
     && size * int64 s.OutHeight * int64 s.OutWidth <= (1L <<< 22)
 
-/// Each image and group: its number, where its input begins, where its output does, and its first output channel.
+/// Each image and group: where its input begins, where its output does, and its first output channel.
 let private parts (s: ConvShape) =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
 
@@ -63,6 +63,12 @@ let private parts (s: ConvShape) =
                         g * og)
     |]
 
+/// One window of an image and a group, zeros where it meets the padding.
+let private readWindow (places: int[]) from (x: float[]) input (window: float[]) =
+    for t in 0 .. window.Length - 1 do
+        let place = places[from + t]
+        window[t] <- if place < 0 then 0.0 else x[input + place]
+
 /// y[n,o,window] = ⟨k[o], window⟩.
 [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
 let private correlateWindows (s: ConvShape) (x: float[]) (k: float[]) : float[] =
@@ -73,9 +79,7 @@ let private correlateWindows (s: ConvShape) (x: float[]) (k: float[]) : float[] 
 
     for struct (input, output, first) in parts s do
         for at in 0 .. plane - 1 do
-            for t in 0 .. size - 1 do
-                let place = places[at * size + t]
-                window[t] <- if place < 0 then 0.0 else x[input + place]
+            readWindow places (at * size) x input window
 
             for o in 0 .. s.OutChannelsPerGroup - 1 do
                 y[output + o * plane + at] <- Values.dot k ((first + o) * size) window size
@@ -115,9 +119,7 @@ let private backwardKernelWindows (s: ConvShape) (x: float[]) (dy: float[]) : fl
 
     for struct (input, output, first) in parts s do
         for at in 0 .. plane - 1 do
-            for t in 0 .. size - 1 do
-                let place = places[at * size + t]
-                window[t] <- if place < 0 then 0.0 else x[input + place]
+            readWindow places (at * size) x input window
 
             for o in 0 .. s.OutChannelsPerGroup - 1 do
                 Values.addScaled dy[output + o * plane + at] window 0 dk ((first + o) * size) size

@@ -360,6 +360,14 @@ let private transposedShape =
 /// Scales of a fused epilogue: small whole numbers of both signs.
 let private scales = [| 1.0; -1.0; 2.0; 3.0; -2.0 |]
 
+/// A scale for each output channel, and the bias from the last channel to the first for a shift.
+let private affineOf (trial: Trial) =
+    let s = trial.Shape
+    let first = trial.Choose(1, 0, scales.Length - 1)
+
+    Approx.init (s.OutChannels, 1, 1, 1) (fun o _ _ _ -> scales[(first + o) % scales.Length]),
+    trial.B |> Approx.permute 0 s.OutChannels (fun o -> s.OutChannels - 1 - o)
+
 let private fusedAffine =
     Law.equation
         4
@@ -379,9 +387,7 @@ let private fusedAffine =
         (fun trial ->
             let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
             let rectifies = trial.Choose(0, 0, 1) = 1
-            let first = trial.Choose(1, 0, scales.Length - 1)
-            let scale = Approx.init (s.OutChannels, 1, 1, 1) (fun o _ _ _ -> scales[(first + o) % scales.Length])
-            let shift = b |> Approx.permute 0 s.OutChannels (fun o -> s.OutChannels - 1 - o)
+            let scale, shift = affineOf trial
 
             let affine =
                 Approx.scaleChannels scale (trial.Conv(s, x, k, b))
@@ -407,9 +413,7 @@ let private modelFused =
         (fun trial ->
             let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
             let operation = Operation.Fused(trial.Choose(0, 0, 1) = 1)
-            let first = trial.Choose(1, 0, scales.Length - 1)
-            let scale = Approx.init (s.OutChannels, 1, 1, 1) (fun o _ _ _ -> scales[(first + o) % scales.Length])
-            let shift = b |> Approx.permute 0 s.OutChannels (fun o -> s.OutChannels - 1 - o)
+            let scale, shift = affineOf trial
             let epilogue = Approx.concat 0 [ b; scale; shift ]
 
             trial.Apply(operation, s, x, k, Some epilogue)

@@ -8,10 +8,13 @@ let laws: Law list =
     @ Geometry.laws
     @ Adjoint.laws
     @ Resources.laws
+    @ State.laws
     @ Edges.laws
+    @ LargeIndex.laws
     @ FloatingPoint.laws
     @ Precision.laws
     @ Further.laws
+    @ State.further
     @ Resources.further
     @ Adjoint.further
 

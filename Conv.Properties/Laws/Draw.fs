@@ -253,7 +253,7 @@ module internal Draw =
 
                 let! drawn =
                     match source with
-                    | Sized size -> Reach.geometry size traits |> Gen.map profile.Nearest
+                    | Sized size -> Styles.geometry size traits |> Gen.map profile.Nearest
                     | Given shape -> Gen.constant shape
 
                 let! args = Gen.choose (0, 999_999) |> Gen.listOfLength 3

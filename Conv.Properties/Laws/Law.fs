@@ -213,7 +213,7 @@ module internal Law =
             Beyond = terms.Beyond
             Cases =
                 fun _ tier size ->
-                    Reach.geometry size Traits.Default
+                    Styles.geometry size Traits.Default
                     |> Gen.map (fun shape -> { Law = id; Tier = tier; Problem = shape; Args = []; Fill = Explicit [] })
             Judge = fun subject case -> judge (guarded subject case) case
         }

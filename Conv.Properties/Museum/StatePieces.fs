@@ -82,7 +82,14 @@ let private alternating name =
         turn.Value <- not turn.Value
         (if turn.Value then forwards else backwards).Forward shape x k b
 
-    { forwards with Forward = run; Prepare = PreparedRuns.ofCalls run }
+    // It promises all that can be said of bits.
+    let promises = Traits(Deterministic = true, BatchInvariant = true)
+
+    { forwards with
+        Profile = { forwards.Profile with Traits = promises }
+        Forward = run
+        Prepare = PreparedRuns.ofCalls run
+    }
 
 /// The weights of a prepared convolution are packed where they are, after each run anew.
 let private packedEachRun name =

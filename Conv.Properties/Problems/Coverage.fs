@@ -233,7 +233,7 @@ let extremesOf (supports: ConvShape -> bool) (shapes: ConvShape seq) : string li
     |> fun (met, missed) -> List.map _.Name met, List.map _.Name missed
 
 /// The largest of everything that problems exercised.
-type Reach =
+type Largest =
     {
         MultiplyAdds: int64
         Channels: int
@@ -248,7 +248,7 @@ type Reach =
     }
 
 /// Of these problems; nothing for none.
-let reach (shapes: ConvShape seq) : Reach option =
+let largest (shapes: ConvShape seq) : Largest option =
     let shapes = Array.ofSeq shapes
     let most size = shapes |> Array.map size |> Array.max
 
@@ -270,7 +270,7 @@ let reach (shapes: ConvShape seq) : Reach option =
             }
 
 /// In words, for the line of a verdict.
-let reachInWords (r: Reach) =
+let inWords (r: Largest) =
     let count (n: int64) = n.ToString("N0", System.Globalization.CultureInfo.InvariantCulture)
 
     $"{count r.MultiplyAdds} multiply-adds, {count r.Channels} channels to {count r.Outputs}, {count r.Groups} groups, batches of {count r.Batch}, sides of {count r.Side}, kernels to {r.Kernel}, strides to {r.Stride}, dilations to {r.Dilation}, pads to {r.Pad}"

@@ -139,7 +139,7 @@ let private coverage (w: Utf8JsonWriter) (results: Run.Result seq) =
 
 /// How far a verdict reaches: the largest of everything that was exercised, and the pairs of extremes that were met.
 let private reach (w: Utf8JsonWriter) (subject: Subject) (shapes: ConvShape[]) =
-    match Coverage.reach shapes with
+    match Coverage.largest shapes with
     | None -> ()
     | Some reach ->
         let met, missed = Coverage.extremesOf (Conclusion.leavesRoom subject) shapes

@@ -156,10 +156,10 @@ let verdicts (leftOut: string list) (judged: Judged list) =
         if verdict = Conclusion.Conforms then
             let shapes = Conclusion.shapesOf cells
 
-            match Coverage.reach shapes with
+            match Coverage.largest shapes with
             | Some reach ->
                 let met, missed = Coverage.extremesOf (Conclusion.leavesRoom subject) shapes
                 let pairs = $"{met.Length} of {met.Length + missed.Length} pairs of extremes"
                 let indent = String.replicate width " "
-                Terminal.line $"{indent}  up to {Coverage.reachInWords reach}; {pairs}"
+                Terminal.line $"{indent}  up to {Coverage.inWords reach}; {pairs}"
             | None -> ()

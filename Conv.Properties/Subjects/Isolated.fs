@@ -16,30 +16,10 @@ open Conv
 /// What both ends agree on: numbers, shapes and tensors in a stream.
 module private Wire =
     let shape (w: BinaryWriter) (s: ConvShape) =
-        for number in
-            [|
-                s.Batch
-                s.InChannels
-                s.InHeight
-                s.InWidth
-                s.OutChannels
-                s.KernelHeight
-                s.KernelWidth
-                s.StrideHeight
-                s.StrideWidth
-                s.PadTop
-                s.PadLeft
-                s.PadBottom
-                s.PadRight
-                s.DilationHeight
-                s.DilationWidth
-                s.Groups
-            |] do
+        for number in Parameters.ofShape s do
             w.Write number
 
-    let readShape (r: BinaryReader) =
-        let n = Array.init 16 (fun _ -> r.ReadInt32())
-        ConvShape(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15])
+    let readShape (r: BinaryReader) = Parameters.toShape (Array.init 16 (fun _ -> r.ReadInt32()))
 
     let floats (w: BinaryWriter) (values: float32[]) =
         w.Write values.Length

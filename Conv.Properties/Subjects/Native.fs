@@ -122,28 +122,8 @@ type private Handle(handle: nativeint, workspace: int64, release: Release) =
 /// NaN; of eight shapes three start beside a multiple of 64 bytes, and one stands on pages where nothing but the result may be written, if the
 /// process may die of that.
 let layout mayDie (s: ConvShape) : Placement =
-    let numbers =
-        [|
-            s.Batch
-            s.Groups
-            s.InChannels
-            s.InHeight
-            s.InWidth
-            s.OutChannels
-            s.KernelHeight
-            s.KernelWidth
-            s.StrideHeight
-            s.StrideWidth
-            s.DilationHeight
-            s.DilationWidth
-            s.PadTop
-            s.PadLeft
-            s.PadBottom
-            s.PadRight
-        |]
-
     let hash =
-        numbers
+        Parameters.ofShape s
         |> Array.fold (fun hash number -> Fill.mix (hash + 0x9E3779B97F4A7C15UL + uint64 number)) 0UL
 
     let guarded = { Placement.plain with Guard = Single.NaN }

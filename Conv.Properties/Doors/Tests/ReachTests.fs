@@ -7,7 +7,7 @@ open FsCheck
 open FsCheck.FSharp
 open Conv
 
-let private shapes size count = Gen.sampleWithSeed (Rnd(7UL, 1UL)) 50 count (Reach.geometry size Traits.Default)
+let private shapes size count = Gen.sampleWithSeed (Rnd(7UL, 1UL)) 50 count (Styles.geometry size Traits.Default)
 
 let private loop = Ours.all |> List.find (fun s -> s.Name = "loop")
 let private law id = All.laws |> List.find (fun law -> law.Id = id)
@@ -37,7 +37,7 @@ let ``a thousand larger problems meet every pair of extremes, and reach as far a
     let all = Array.append (shapes Reach.Middle 800) (shapes Reach.Large 200)
     let _, missed = Coverage.extremesOf (fun _ -> true) all
     Assert.Empty missed
-    let reach = (Coverage.reach (shapes Reach.Large 3000)).Value
+    let reach = (Coverage.largest (shapes Reach.Large 3000)).Value
     Assert.True(reach.MultiplyAdds > 3_000_000L)
 
     Assert.True(
