@@ -22,6 +22,7 @@ let all: Piece list =
     @ AdjointCornerPieces.all
     @ SpanPieces.all
     @ ResourcePieces.all
+    @ ReachPieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
