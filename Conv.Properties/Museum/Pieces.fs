@@ -23,6 +23,9 @@ let all: Piece list =
     @ SpanPieces.all
     @ ResourcePieces.all
     @ ReachPieces.all
+    @ ReachReportPieces.all
+    @ ReachGradientPieces.all
+    @ ReachWeightPieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with

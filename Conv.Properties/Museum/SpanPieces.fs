@@ -250,6 +250,15 @@ let private operands =
         |> piece "q159-reduced-where-it-stands" "The gradient of the bias is summed in the memory of the output's gradient."
     ]
 
+/// From the sixteenth column on a wide row is read one column too far.
+let private peeled =
+    { Textbook.honest with
+        InputColumn =
+            fun s at v ->
+                let late = if s.OutWidth >= 64 && at.J >= 16 then 1 else 0
+                Textbook.honest.InputColumn s at v + late
+    }
+
 let private corners =
     [
         storing Operation.BackwardInput (fun call ->
@@ -261,6 +270,13 @@ let private corners =
             Forward = fun address -> if address % 8n = 0n then Textbook.honest else backwards
         }
         |> piece "q187-order-by-the-address" "An input that does not start on a multiple of eight bytes is summed in another order."
+
+        { honest with
+            Forward = fun address -> if address % 64n = 0n then Textbook.honest else peeled
+        }
+        |> piece
+            "q214-columns-peeled-off"
+            "Wide rows of an input that does not start on a cache line are read one column too far behind the columns that are peeled off."
     ]
 
 let private lengths =
