@@ -26,6 +26,8 @@ let all: Piece list =
     @ ReachReportPieces.all
     @ ReachGradientPieces.all
     @ ReachWeightPieces.all
+    @ ReachOperatorPieces.all
+    @ PreparedPieces.all
 
 do
     match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
