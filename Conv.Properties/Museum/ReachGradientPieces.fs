@@ -142,7 +142,7 @@ let private input =
         }
         |> Piece.ofOperators
             "m209-strided-gradient-of-narrow-images"
-            "The gradient of the input was wrong for more than 16 channels of less than 17 columns with a stride; here a column is lost."
+            "The gradient of the input was wrong for more than 16 channels of fewer than 17 columns with a stride; here a column is lost."
 
         Piece.make
             (around Operation.BackwardInput unwrittenBeyondTheFirst)
@@ -180,7 +180,7 @@ let private input =
         }
         |> Piece.ofOperators
             "q244-tail-of-64-output-channels"
-            "The gradient of the input sums 64 output channels at a time, and behind them a rest of less than eight is left out."
+            "The gradient of the input sums 64 output channels at a time, and behind them a rest of fewer than eight is left out."
 
         { honest with
             Meets =

@@ -74,6 +74,22 @@ let private windows =
         |> Piece.ofOrgans
             "m228-border-of-wide-rows"
             "The border columns of a wide padded output were computed from what stood beside the row, not from zeros."
+
+        { honest with
+            ReadInput =
+                fun p at c h w ->
+                    let s = p.Shape
+                    // What the left pad takes of a tap, in columns of the input.
+                    let padding = at.J * s.StrideWidth - w
+
+                    if isDepthwise s && s.StrideWidth > 1 && padding > 0 && at.J < padding then
+                        0f
+                    else
+                        honest.ReadInput p at c h w
+        }
+        |> Piece.ofOrgans
+            "m251-depthwise-range-without-the-stride"
+            "The first output column of a tap of a padded depthwise kernel was computed without the stride, and came too late."
     ]
 
 let private channels =
@@ -210,7 +226,7 @@ let private products =
                         && (max s.PadTop s.PadBottom >= s.KernelHeight
                             || max s.PadLeft s.PadRight >= s.KernelWidth)
                     then
-                        raise (NotSupportedException "Invalid padding.")
+                        raise (ArgumentException "The padding is as large as the kernel.")
         }
         |> Piece.ofOrgans
             "m216-large-pads-of-large-batches-refused"

@@ -106,7 +106,7 @@ let private kernel =
             }
         |> Piece.ofOperators
             "m210-workspace-of-strided-pointwise"
-            "With less channels than a block, one thread wrote beyond its workspace into that of the next, which has another half of the images."
+            "With fewer channels than a block, one thread wrote beyond its workspace into that of the next, of the batch's other half."
 
         { honest with
             StoreTap =
@@ -143,7 +143,7 @@ let private kernel =
             }
         |> Piece.ofOperators
             "m246-stride-of-the-other-groups"
-            "Patches for the gradient of a strided kernel in groups of several channels were wrong; here groups behind the first lose the stride."
+            "Patches for the gradient of a strided kernel in groups were wrong; here groups behind the first lose the stride."
 
         { honest with
             Counts =
@@ -178,7 +178,7 @@ let private kernel =
         Piece.make
             (around Operation.BackwardKernel (fun subject s x dy b ->
                 if max ((s.OutHeight - 1) * s.StrideHeight) ((s.OutWidth - 1) * s.StrideWidth) > 127 then
-                    raise (NotSupportedException "The corner must be in −128 … 127.")
+                    raise (ArgumentException "The corner must be in −128 … 127.")
 
                 subject.Operate Operation.BackwardKernel s x dy b))
             "m240-corner-of-eight-bits"
