@@ -19,7 +19,7 @@ internal static class Doors
         Limits limits = LimitsModule.usual;
         if (inProcess)
         {
-            limits = new Limits(limits.Start, limits.Call, limits.Memory, limits.Environment, true);
+            limits = new Limits(limits.Start, limits.Call, limits.Memory, limits.Environment, inProcess: true, shared: false);
         }
 
         List<(string Name, Subject Subject)> subjects = [];

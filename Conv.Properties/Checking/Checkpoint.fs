@@ -1,6 +1,7 @@
 /// How far a run has come, in a file beside its report: what was found is not lost with the process, and another goes on from there.
 module internal Conv.Properties.Checkpoint
 
+open System
 open System.IO
 open System.Text.Json
 open System.Text.Json.Serialization
@@ -18,14 +19,15 @@ let heading (options: Run.Options) (laws: Law list) (subjects: Subject list) =
         CaseFormat = Case.format
         Seed = options.Seed
         Cases = options.Cases
+        Reach = options.Reach.Name
         Tiers = options.Tiers |> List.map _.Name
         Laws = laws |> List.map _.Id |> List.sort
         Subjects = subjects |> List.map _.Name |> List.sort
     }
 
-/// Writes beside the file and renames it.
+/// Writes beside the file, where no other run writes, and renames it.
 let save (path: string) heading (sessions: State list) =
-    let beside = path + ".new"
+    let beside = $"{path}.{Environment.ProcessId}.new"
     File.WriteAllBytes(beside, JsonSerializer.SerializeToUtf8Bytes({ Heading = heading; Sessions = sessions }, settings))
     File.Move(beside, path, true)
 
@@ -54,6 +56,8 @@ let load (path: string) (heading: Heading) : Result<State list, string> =
                         $"--seed 0x{other.Seed:x}"
                     if other.Cases <> heading.Cases then
                         $"--cases {other.Cases}"
+                    if other.Reach <> heading.Reach then
+                        $"--reach {other.Reach}"
                     if other.Tiers <> heading.Tiers then
                         let tiers = String.concat ", " other.Tiers
                         $"tiers {tiers}"

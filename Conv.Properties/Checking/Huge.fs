@@ -6,33 +6,83 @@ open System
 open System.Threading.Tasks
 open Conv
 
-type Problem = { Name: string; Title: string; Shape: ConvShape }
+type Problem = { Name: string; Title: string; Operation: Operation; Shape: ConvShape }
 
 /// One tensor each is just below the longest array, 2³¹ − 57 elements; all else is small.
-let problems =
+let private longest =
     [
-        {
-            Name = "input"
-            Title = "an input of 2³¹ − 524,264 elements, of which strides read little, the last of all images and channels included"
-            Shape = ConvShape.Parse "n=2 c=4 h=16381 w=16383 o=8 kh=3 kw=3 sh=431 sw=130"
-        }
-        {
-            Name = "channels"
-            Title = "an output of 2³¹ − 65,536 elements in 32,767 channels"
-            Shape = ConvShape.Parse "c=1 h=256 w=256 o=32767 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
-        }
-        {
-            Name = "plane"
-            // Also with patches of nine taps in blocks of 4 MiB, the block behind the last would begin beyond 2³¹.
-            Title = "an output of 2³¹ − 4,096 elements in one channel, the image in its last corner, the rest padding"
-            Shape = ConvShape.Parse "c=1 h=64 w=64 o=1 kh=3 kw=3 pt=4033 pl=524224 pb=1 pr=1"
-        }
+        "input",
+        "an input of 2³¹ − 524,264 elements, of which strides read little, the last of all images and channels included",
+        "n=2 c=4 h=16381 w=16383 o=8 kh=3 kw=3 sh=431 sw=130"
+        "channels", "an output of 2³¹ − 65,536 elements in 32,767 channels", "c=1 h=256 w=256 o=32767 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+        "plane",
+        // Also with patches of nine taps in blocks of 4 MiB, the block behind the last would begin beyond 2³¹.
+        "an output of 2³¹ − 4,096 elements in one channel, the image in its last corner, the rest padding",
+        "c=1 h=64 w=64 o=1 kh=3 kw=3 pt=4033 pl=524224 pb=1 pr=1"
     ]
 
+/// Operands of less than a gigabyte, of which much more is made on the way.
+let private wide =
+    [
+        // More than 65,535 blocks of 256 threads; patches of 900 MB; positions that float32 cannot count.
+        "outputs",
+        "25 million outputs",
+        "c=1 h=4999 w=5003 o=1 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1",
+        [ Operation.BackwardBias; Operation.Transposed ]
+        "patches", "patches of more than 2³¹ elements", "c=8 h=971 w=973 o=1 kh=17 kw=17 pt=5 pl=5 pb=5 pr=5", []
+    ]
+
+/// In the order in which they are asked.
+let problems =
+    [
+        for name, title, shape in longest do
+            {
+                Name = name
+                Title = title
+                Operation = Operation.Forward
+                Shape = ConvShape.Parse shape
+            }
+
+        for name, title, shape, more in wide do
+            for operation in [ Operation.Forward; Operation.BackwardInput; Operation.BackwardKernel ] @ more do
+                let first, second, result = Operation.names operation
+
+                {
+                    Name =
+                        if operation = Operation.Forward then
+                            name
+                        else
+                            $"{name}-{result}".ToLowerInvariant()
+                    Title = $"{title}, {Operation.title operation}: {result} from {first} and {second}"
+                    Operation = operation
+                    Shape = ConvShape.Parse shape
+                }
+    ]
+
+let private elements struct (d0: int, d1: int, d2: int, d3: int) = int64 d0 * int64 d1 * int64 d2 * int64 d3
+
+let private ofFirst operation s =
+    Operation.first operation s
+    |> fun (a, b, c, d) -> elements (struct (a, b, c, d))
+
+let private ofSecond operation s =
+    Operation.second operation s
+    |> fun (a, b, c, d) -> elements (struct (a, b, c, d))
+
+/// Channels that a bias is added to.
+let private biases operation (s: ConvShape) =
+    match operation with
+    | Operation.Forward -> s.OutChannels
+    | Operation.Transposed -> s.InChannels
+    | _ -> 0
+
 /// Bytes of all tensors of a problem.
-let bytes (s: ConvShape) =
+let bytes (p: Problem) =
     int64 sizeof<float32>
-    * (s.InputLength + s.KernelLength + int64 s.OutChannels + s.OutputLength)
+    * (ofFirst p.Operation p.Shape
+       + ofSecond p.Operation p.Shape
+       + int64 (biases p.Operation p.Shape)
+       + Operation.length p.Operation p.Shape)
 
 /// What a subject and the process may need beside the tensors.
 let margin = 1L <<< 30
@@ -54,8 +104,36 @@ let kernel (at: int64) = drawn 0x5EEDu at 3UL - 1
 /// b of a channel, in units: −3…3.
 let bias (at: int64) = drawn 0xB1A5u at (2UL * uint64 most + 1UL) - most
 
+/// dY at a flat index where all of it is summed: −1 or 1 in two of 64 places, so that no order leaves the integers of float32.
+let gradient (at: int64) =
+    match drawn 0xD1FFu at 64UL with
+    | 0 -> -1
+    | 1 -> 1
+    | _ -> 0
+
+let private first operation =
+    match operation with
+    | Operation.BackwardBias -> gradient
+    | _ -> input
+
+let private second operation =
+    match operation with
+    | Operation.BackwardKernel -> gradient
+    | Operation.BackwardBias -> fun _ -> 1
+    | _ -> kernel
+
+/// The tap of an axis under which an element of the input meets an output: that output, where there is one.
+let private meets (at: int64) (tap: int) stride dilation pad (count: int) =
+    let reach = at + int64 pad - int64 tap * int64 dilation
+    let i = reach / int64 stride
+
+    if reach >= 0L && i * int64 stride = reach && i < int64 count then
+        ValueSome i
+    else
+        ValueNone
+
 /// y[n,o,i,j] from the indices alone, in units of the kernel.
-let private definition (s: ConvShape) (n: int64) (o: int64) (i: int64) (j: int) =
+let private forward (s: ConvShape) (n: int64) (o: int64) (i: int64) (j: int64) =
     let first =
         n * int64 s.InChannels
         + o / int64 s.OutChannelsPerGroup * int64 s.InChannelsPerGroup
@@ -68,9 +146,7 @@ let private definition (s: ConvShape) (n: int64) (o: int64) (i: int64) (j: int) 
 
             if h >= 0L && h < int64 s.InHeight then
                 for v in 0 .. s.KernelWidth - 1 do
-                    let w =
-                        int64 j * int64 s.StrideWidth + int64 v * int64 s.DilationWidth
-                        - int64 s.PadLeft
+                    let w = j * int64 s.StrideWidth + int64 v * int64 s.DilationWidth - int64 s.PadLeft
 
                     if w >= 0L && w < int64 s.InWidth then
                         let x = input (((first + int64 c) * int64 s.InHeight + h) * int64 s.InWidth + w)
@@ -84,34 +160,112 @@ let private definition (s: ConvShape) (n: int64) (o: int64) (i: int64) (j: int) 
 
     sum
 
-/// What the kernel is a multiple of so that the subject's arithmetic is exact on any such values, or why it is not: the certificate of a
-/// small problem of the same channels and taps, on the greatest magnitudes.
-let private unit (subject: Subject) (s: ConvShape) =
-    let arithmetic = subject.Profile.ArithmeticOf s
+/// dx[n,c,h,w], and without the bias the transposed convolution's result.
+let private backwardInput (s: ConvShape) (n: int64) (c: int64) (h: int64) (w: int64) =
+    let g, inGroup = Math.DivRem(c, int64 s.InChannelsPerGroup)
+    let mutable sum = 0
 
-    let unit =
-        match arithmetic with
-        | :? Bilinear as algorithm when (BilinearProgram.Of algorithm).HasExactGrid -> (BilinearProgram.Of algorithm).KernelStep
-        | _ -> 1
+    for o in g * int64 s.OutChannelsPerGroup .. (g + 1L) * int64 s.OutChannelsPerGroup - 1L do
+        for u in 0 .. s.KernelHeight - 1 do
+            match meets h u s.StrideHeight s.DilationHeight s.PadTop s.OutHeight with
+            | ValueNone -> ()
+            | ValueSome i ->
+                for v in 0 .. s.KernelWidth - 1 do
+                    match meets w v s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth with
+                    | ValueNone -> ()
+                    | ValueSome j ->
+                        let y = ((n * int64 s.OutChannels + o) * int64 s.OutHeight + i) * int64 s.OutWidth + j
 
-    let small =
-        ConvShape(1, s.InChannelsPerGroup, s.KernelExtentHeight + 7, s.KernelExtentWidth + 7, 1, s.KernelHeight, s.KernelWidth)
+                        let k =
+                            ((o * int64 s.InChannelsPerGroup + inGroup) * int64 s.KernelHeight + int64 u)
+                            * int64 s.KernelWidth
+                            + int64 v
 
-    let full length value = Array.create (int length) (float value)
+                        sum <- sum + input y * kernel k
 
-    if
-        Bound.isExact
-            Operation.Forward
-            arithmetic
-            subject.Profile.Traits
-            small
-            (full small.InputLength most)
-            (full small.KernelLength unit)
-            (full 1L (most * unit))
-    then
-        Ok unit
-    else
-        Error "its arithmetic is not exact on such values"
+    sum
+
+/// What a tap of the kernel gathers over all outputs of a channel: of x where it is given a tap, of ones for the bias.
+let private gathered (s: ConvShape) (o: int64) (x: int64 -> int64 -> int64 -> int) =
+    let mutable sum = 0
+
+    for n in 0L .. int64 s.Batch - 1L do
+        for i in 0L .. int64 s.OutHeight - 1L do
+            let row = ((n * int64 s.OutChannels + o) * int64 s.OutHeight + i) * int64 s.OutWidth
+
+            for j in 0L .. int64 s.OutWidth - 1L do
+                let dy = gradient (row + j)
+
+                if dy <> 0 then
+                    sum <- sum + dy * x n i j
+
+    sum
+
+/// dk[o,c,u,v].
+let private backwardKernel (s: ConvShape) (o: int64) (c: int64) (u: int64) (v: int64) =
+    let channel = o / int64 s.OutChannelsPerGroup * int64 s.InChannelsPerGroup + c
+
+    gathered s o (fun n i j ->
+        let h = i * int64 s.StrideHeight + u * int64 s.DilationHeight - int64 s.PadTop
+        let w = j * int64 s.StrideWidth + v * int64 s.DilationWidth - int64 s.PadLeft
+
+        if h >= 0L && h < int64 s.InHeight && w >= 0L && w < int64 s.InWidth then
+            input (
+                ((n * int64 s.InChannels + channel) * int64 s.InHeight + h) * int64 s.InWidth
+                + w
+            )
+        else
+            0)
+
+/// An element of the result by its four indices, in units of the kernel.
+let private definition operation (s: ConvShape) =
+    match operation with
+    | Operation.BackwardInput -> backwardInput s
+    | Operation.Transposed -> fun n c h w -> backwardInput s n c h w + bias c
+    | Operation.BackwardKernel -> backwardKernel s
+    | Operation.BackwardBias -> fun o _ _ _ -> gathered s o (fun _ _ _ -> 1)
+    | _ -> forward s
+
+/// What the kernel is a multiple of so that the subject's arithmetic is exact on any such values, or why it is not. Of the forward pass: the
+/// certificate of a small problem of the same channels and taps, on the greatest magnitudes. Of the others: sums of any order stay below 2²⁴.
+let private unit (subject: Subject) operation (s: ConvShape) =
+    match operation, subject.Profile.Arithmetic(operation, s) with
+    | Operation.Forward, arithmetic ->
+        let unit =
+            match arithmetic with
+            | :? Bilinear as algorithm when (BilinearProgram.Of algorithm).HasExactGrid -> (BilinearProgram.Of algorithm).KernelStep
+            | _ -> 1
+
+        let small =
+            ConvShape(1, s.InChannelsPerGroup, s.KernelExtentHeight + 7, s.KernelExtentWidth + 7, 1, s.KernelHeight, s.KernelWidth)
+
+        let full length value = Array.create (int length) (float value)
+
+        if
+            Bound.isExact
+                Operation.Forward
+                arithmetic
+                subject.Profile.Traits
+                small
+                (full small.InputLength most)
+                (full small.KernelLength unit)
+                (full 1L (most * unit))
+        then
+            Ok unit
+        else
+            Error "its arithmetic is not exact on such values"
+    | (Operation.BackwardKernel | Operation.BackwardBias), :? AnyOrder ->
+        let mutable live = 0L
+
+        for at in 0L .. s.OutputLength - 1L do
+            live <- live + int64 (abs (gradient at))
+
+        if int64 most * live < (1L <<< 24) then
+            Ok 1
+        else
+            Error "its sums leave the integers of float32"
+    | _, :? AnyOrder when int64 most * (Operation.terms operation s + 1L) < (1L <<< 24) -> Ok 1
+    | _ -> Error "its arithmetic is not exact on such values"
 
 let private chunk = 1 <<< 20
 
@@ -132,38 +286,40 @@ let private fill (length: int64) (value: int64 -> float32) =
 
     data
 
-/// Rows of the output that are all compared: the first and last, and of the others one in eight where there are many.
-let private isCompared (rows: int64) (row: int64) = rows <= (1L <<< 14) || row < 64L || row >= rows - 1024L || drawn 7u row 8UL = 0
+/// Products that a comparison may take.
+let private patience = 2_400_000_000L
 
-/// The first element of the output that is wrong, and how many are. No element may be NaN; those of the chosen rows must be the definition's.
-let private compare (s: ConvShape) unit (y: float32[]) =
-    let rows = int64 s.Batch * int64 s.OutChannels * int64 s.OutHeight
+/// The first element of the result that is wrong, and how many are. No element may be NaN; those of the first and last rows, and of so many
+/// between as there is time for, must be the definition's.
+let private compare operation (s: ConvShape) unit (y: float32[]) =
+    let d0, d1, d2, d3 = Operation.result operation s
+    let rows = int64 d0 * int64 d1 * int64 d2
+    let every = 1L + rows * int64 d3 * Operation.terms operation s / patience
+    let isCompared (row: int64) = every = 1L || row < 8L || row >= rows - 64L || drawn 7u row (uint64 every) = 0
+    let definition = definition operation s
     let totals = {| Compared = ref 0L; Wrong = ref 0L; First = ref Int64.MaxValue |}
 
     let one (row: int64) =
-        let at = row * int64 s.OutWidth
-        let image, i = Math.DivRem(row, int64 s.OutHeight)
-        let n, o = Math.DivRem(image, int64 s.OutChannels)
-        let exactly = isCompared rows row
+        let at = row * int64 d3
+        let plane, i = Math.DivRem(row, int64 d2)
+        let n, o = Math.DivRem(plane, int64 d1)
+        let exactly = isCompared row
         let mutable bad = 0L
         let mutable earliest = Int64.MaxValue
 
-        for j in 0 .. s.OutWidth - 1 do
-            let actual = y[int (at + int64 j)]
+        for j in 0L .. int64 d3 - 1L do
+            let actual = y[int (at + j)]
 
-            if
-                Single.IsNaN actual
-                || exactly && actual <> float32 (unit * definition s n o i j)
-            then
+            if Single.IsNaN actual || exactly && actual <> float32 (unit * definition n o i j) then
                 bad <- bad + 1L
-                earliest <- min earliest (at + int64 j)
+                earliest <- min earliest (at + j)
 
         lock totals (fun () ->
             totals.Wrong.Value <- totals.Wrong.Value + bad
             totals.First.Value <- min totals.First.Value earliest
 
             if exactly then
-                totals.Compared.Value <- totals.Compared.Value + int64 s.OutWidth)
+                totals.Compared.Value <- totals.Compared.Value + int64 d3)
 
     Parallel.For(0L, rows, one) |> ignore<ParallelLoopResult>
     struct (totals.Compared.Value, totals.Wrong.Value, totals.First.Value)
@@ -176,38 +332,51 @@ type Outcome =
     | Passes of reason: string
     | Fails of reason: string
 
-/// Holds a subject to the definition on a shape; the seconds are those of the call alone.
-let hold (subject: Subject) (s: ConvShape) : struct (Outcome * float) =
-    if not (subject.Profile.Capabilities.Contains Forward && subject.Profile.Supports s) then
-        struct (Passes "it does not support the shape", 0.0)
+/// Holds a subject to the definition of an operation on a shape; the seconds are those of the call alone.
+let hold (subject: Subject) operation (s: ConvShape) : struct (Outcome * float) =
+    if
+        not (
+            subject.Profile.Capabilities.Contains Forward
+            && subject.Profile.Offers(operation, s)
+        )
+    then
+        struct (Passes $"it does not take {Operation.title operation} on the shape", 0.0)
     else
-        match unit subject s with
+        match unit subject operation s with
         | Error reason -> struct (Passes reason, 0.0)
         | Ok unit ->
-            let x = fill s.InputLength (input >> float32)
-            let k = fill s.KernelLength (fun at -> float32 (unit * kernel at))
-            let b = fill (int64 s.OutChannels) (fun at -> float32 (unit * bias at))
+            let single value (at: int64) = float32 (value at: int)
+            let x = fill (ofFirst operation s) (single (first operation))
+            // Where the forward pass has units, they are the kernel's.
+            let k = fill (ofSecond operation s) (single (fun at -> unit * second operation at))
+            let b = fill (int64 (biases operation s)) (single (fun at -> unit * bias at))
             let clock = Diagnostics.Stopwatch.StartNew()
 
             try
-                let y = subject.Forward s x k b
+                let y =
+                    match operation with
+                    | Operation.Forward -> subject.Forward s x k b
+                    | _ -> subject.Operate operation s x k b
+
                 let seconds = clock.Elapsed.TotalSeconds
 
-                if int64 y.Length <> s.OutputLength then
-                    struct (Wrong $"the output has {y.Length} elements, the shape has {s.OutputLength}", seconds)
+                if int64 y.Length <> Operation.length operation s then
+                    struct (Wrong $"the result has {y.Length} elements, {Operation.length operation s} are expected", seconds)
                 else
-                    let struct (compared, wrong, first) = compare s unit y
+                    let struct (compared, wrong, first) = compare operation s unit y
 
                     if wrong = 0L then
                         struct (Exact compared, seconds)
                     else
-                        let row, j = Math.DivRem(first, int64 s.OutWidth)
-                        let image, i = Math.DivRem(row, int64 s.OutHeight)
-                        let n, o = Math.DivRem(image, int64 s.OutChannels)
-                        let expected = unit * definition s n o i (int j)
+                        let _, d1, d2, d3 = Operation.result operation s
+                        let row, j = Math.DivRem(first, int64 d3)
+                        let plane, i = Math.DivRem(row, int64 d2)
+                        let n, o = Math.DivRem(plane, int64 d1)
+                        let expected = unit * definition operation s n o i j
+                        let _, _, name = Operation.names operation
 
                         struct (Wrong
-                                    $"y[{n},{o},{i},{j}], element {first}, is {y[int first]} and should be {expected}; {wrong} elements are wrong",
+                                    $"{name}[{n},{o},{i},{j}], element {first}, is {y[int first]} and should be {expected}; {wrong} elements are wrong",
                                 seconds)
             with
             | :? OutOfMemoryException -> struct (Fails "it ran out of memory", clock.Elapsed.TotalSeconds)

@@ -54,6 +54,14 @@ let planned (options: Options) (law: Law) tier =
                     size, shares * options.Cases / part
         ]
 
+/// The cases of a law in a tier by size and number, in their order.
+let private order (plan: (Reach.Size * int) list) : struct (Reach.Size * int)[] =
+    [|
+        for size, count in plan do
+            for at in 0 .. count - 1 do
+                struct (size, at)
+    |]
+
 /// Of all sizes.
 let plannedCases options law tier = planned options law tier |> List.sumBy snd
 
@@ -120,18 +128,11 @@ let private isDeath verdict =
 type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     let shapes = HashSet<ConvShape>()
     let discards = Dictionary<string, int>()
-    let plan = planned options law tier
-    let cases = plan |> List.sumBy snd
+    let order = order (planned options law tier)
+    let cases = order.Length
 
     /// The size of the case with this number, and its number among those of the size.
-    let place index =
-        let rec among plan index =
-            match plan with
-            | (_, count) :: rest when index >= count && not rest.IsEmpty -> among rest (index - count)
-            | (size, _) :: _ -> struct (size, index)
-            | [] -> struct (Reach.Small, index)
-
-        among plan index
+    let place index = order[index]
 
     let caseAt number =
         let struct (size, at) = place number
@@ -346,8 +347,20 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     /// Time spent in this session alone.
     member _.Milliseconds = milliseconds
 
-    /// Judges the next case.
-    member _.Step() = timed judge
+    /// Judges the next case; at the beginning of small and of larger problems, where the law is one on memory, several from a fresh process on.
+    member s.Step() =
+        let begins () =
+            let struct (size, at) = place index
+            at = 0 && size <> Reach.Large
+
+        if law.Afresh > 0 && not s.Ended && begins () && Pursuit.hasBeginnings subject then
+            Pursuit.renew subject
+            let until = index + law.Afresh
+
+            while index < until && not s.Ended do
+                timed judge
+        else
+            timed judge
 
     /// Shrinks the case that failed, if there is one.
     member _.Shrink() =

@@ -41,6 +41,7 @@ type Heading =
         CaseFormat: int
         Seed: uint64
         Cases: int
+        Reach: string
         Tiers: string list
         Laws: string list
         Subjects: string list

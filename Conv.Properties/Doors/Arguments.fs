@@ -179,6 +179,7 @@ let limitsOptions () =
                         | _ -> usage $"--env {text} is not NAME=VALUE"
                 ]
             InProcess = parsed.GetRequiredValue inProcess
+            Shared = false
         }
 
     [ timeout :> Option; start; memory; environment; inProcess ], read

@@ -81,7 +81,7 @@ let command () =
         Option<bool>(
             "--huge",
             Description =
-                $"Instead of the laws: inputs and outputs of almost 2^31 elements, 8 GiB each. Takes {VerifyHuge.needed >>> 30} GiB of free memory and minutes.",
+                $"Instead of the laws: 25 million outputs, forward and backward, and tensors of almost 2^31 elements, 8 GiB each. Takes {VerifyHuge.needed >>> 30} GiB of free memory and minutes.",
             DefaultValueFactory = fun _ -> false
         )
 

@@ -13,9 +13,7 @@ let private gibibytes (bytes: int64) = (float bytes / float (1L <<< 30)).ToStrin
 let limit = TimeSpan.FromMinutes 5.0
 
 /// What the largest problem needs.
-let needed =
-    (Huge.problems |> List.map (fun p -> Huge.bytes p.Shape) |> List.max)
-    + Huge.margin
+let needed = (Huge.problems |> List.map Huge.bytes |> List.max) + Huge.margin
 
 /// Memory that a new process could have.
 let free () =
@@ -33,7 +31,7 @@ let refusal free =
 
 /// The child's part: holds a subject to one problem, prints what came of it on one line, gives the exit code.
 let one (subject: Subject) (problem: Huge.Problem) =
-    let struct (outcome, seconds) = Huge.hold subject problem.Shape
+    let struct (outcome, seconds) = Huge.hold subject problem.Operation problem.Shape
     let peak = Process.GetCurrentProcess().PeakWorkingSet64
     let figures = $"""{seconds.ToString("0.0", inv)} s for the call, {gibibytes peak} at most"""
 
@@ -47,6 +45,17 @@ let one (subject: Subject) (problem: Huge.Problem) =
     Terminal.line line
     code
 
+/// Whether the subject has the problem's operation.
+let private offers (subject: Subject) (problem: Huge.Problem) =
+    let capability =
+        match problem.Operation with
+        | Operation.Forward
+        | Operation.Fused _ -> Forward
+        | Operation.Transposed -> Transposed
+        | _ -> Gradients
+
+    subject.Profile.Capabilities.Contains capability
+
 /// One line for each subject and problem, and the exit code.
 let run (subjects: Subject list) folder =
     let free = free ()
@@ -55,7 +64,7 @@ let run (subjects: Subject list) folder =
         $"each subject needs {gibibytes needed} of memory, {gibibytes free} are free; it has {limit.TotalMinutes} minutes for a problem"
 
     for problem in Huge.problems do
-        Terminal.line $"  {problem.Name.PadRight 10} {problem.Title}: {problem.Shape}"
+        Terminal.line $"  {problem.Name.PadRight 10} {problem.Title}; {problem.Shape}"
 
     // Who takes more than there is gets an exception, and the machine lives.
     let most = max 0L (free - Huge.margin)
@@ -64,7 +73,8 @@ let run (subjects: Subject list) folder =
         [
             for subject in subjects do
                 if subject.Profile.Capabilities.Contains Forward then
-                    for problem in Huge.problems do
+                    // What is not offered at all is no result.
+                    for problem in Huge.problems |> List.filter (offers subject) do
                         let ended =
                             Child.run
                                 []

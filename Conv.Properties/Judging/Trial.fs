@@ -186,6 +186,32 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
 
         Approx.exact (Values.blank (Operation.result operation s))
 
+    /// What was found for operands: laws make the same call again and again, and a certificate costs as much as the call.
+    let once
+        (found: ResizeArray<struct (struct (Operation * ConvShape) * float[] * float[] * float[] * 'a)>)
+        operation
+        s
+        x
+        k
+        bias
+        find
+        : 'a =
+        let alike (a: float[]) (b: float[]) = Object.ReferenceEquals(a, b) || a.Length = 0 && b.Length = 0
+
+        let known =
+            found.FindIndex(fun (struct (call, x', k', bias', _)) ->
+                call = struct (operation, s) && alike x x' && alike k k' && alike bias bias')
+
+        if known >= 0 then
+            let struct (_, _, _, _, value) = found[known]
+            value
+        else
+            let value = find ()
+            found.Add(struct (struct (operation, s), x, k, bias, value))
+            value
+
+    let bounds, certificates = ResizeArray(), ResizeArray()
+
     /// The result as it is judged, and what the call errs by beside its operands' errors; on the exact tier nothing, or the case has left its
     /// grid. There the results of a claimed bound are taken for the only numbers of the grid within its reach.
     let judged operation (s: ConvShape) (x: float[]) (k: float[]) (bias: float[]) (value: float[]) : struct (float[] * Error) =
@@ -196,7 +222,10 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
         if not (finite x && finite k && finite bias) then
             struct (value, Zero)
         elif case.Tier = Bounded then
-            struct (value, Bound.ofCall operation arithmetic traits s x k bias)
+            let error =
+                once bounds operation s x k bias (fun () -> Bound.ofCall operation arithmetic traits s x k bias)
+
+            struct (value, error)
         else
             match arithmetic with
             | :? Within as within ->
@@ -205,7 +234,7 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
                     digest value
                     struct (value, Zero)
                 | ValueNone -> raise (Inapplicable Bound.noGrid)
-            | _ when Bound.isExact operation arithmetic traits s x k bias ->
+            | _ when once certificates operation s x k bias (fun () -> Bound.isExact operation arithmetic traits s x k bias) ->
                 digest value
                 struct (value, Zero)
             | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).HasExactGrid ->

@@ -127,7 +127,7 @@ let private modelBackward =
         "each gradient is the definition's: exactly on numbers whose partial sums are all representable, within its bound on reals"
         { backward "ADJ-1, ADJ-2, ADJ-3" gradients "every fault of a gradient, element by element" with
             Relates = false
-            Beyond = Law.beyond 150 40
+            Beyond = Law.beyond 800 40
         }
         (fun trial ->
             let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
@@ -264,7 +264,7 @@ let private transposed =
             Needs = [ Forward; Transposed ]
             Domain = "AnyOrder"
             Relates = false
-            Beyond = Law.beyond 120 30
+            Beyond = Law.beyond 600 30
         }
         (fun trial ->
             let s, k, y = trial.Shape, trial.K, trial.Gradient

@@ -285,7 +285,11 @@ module internal Draw =
                         {
                             Law = id
                             Tier = tier
-                            Problem = ValueOption.defaultValue drawn projected
+                            // Where nothing was found that does, the case costs no more for it.
+                            Problem =
+                                match source, ValueOption.defaultValue drawn projected with
+                                | Sized size, given when not (isAffordable source given) -> Reach.fit size given
+                                | _, given -> given
                             Args = args
                             Fill = Explicit []
                         }

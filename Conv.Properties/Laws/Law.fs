@@ -54,6 +54,9 @@ type internal Law =
         Project: ConvShape -> ConvShape voption
         /// How many larger problems it is asked beside 200 small ones.
         Beyond: Beyond
+        /// How many of its first cases, small ones and larger ones, are asked in a row from a fresh process or instance on: what is kept from
+        /// call to call is soon full.
+        Afresh: int
         Cases: Profile -> Tier -> Reach.Size -> Gen<Case>
         /// Cases on a given problem: a real layer's.
         CasesOn: Profile -> Tier -> ConvShape -> Gen<Case>
@@ -83,6 +86,7 @@ module internal Law =
             Fixed = false
             Project = ValueSome
             Beyond = nothing
+            Afresh = 0
             Cases = fun _ _ _ -> Gen.fresh (fun () -> invalidOp "The law has no cases.")
             CasesOn = fun _ _ _ -> Gen.fresh (fun () -> invalidOp "The law takes no problem of the caller's.")
             Serves = fun subject shape -> subject.Profile.Supports shape
@@ -132,6 +136,9 @@ module internal Law =
             Relates = true
             Beyond = nothing
         }
+
+    /// The law on memory, which begins afresh.
+    let afresh (law: Law) = { law with Afresh = 20 }
 
     /// The terms with so many larger problems for 200 small ones.
     let reaching middle large (terms: Terms) = { terms with Beyond = beyond middle large }

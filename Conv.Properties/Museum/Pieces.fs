@@ -22,18 +22,25 @@ let all: Piece list =
     @ AdjointCornerPieces.all
     @ SpanPieces.all
     @ ResourcePieces.all
-    @ ReachPieces.all
+
+/// Faults that show where several parameters are large, or in a sequence of calls: docs/museum.md and the turns are made from the others so far.
+let beyond: Piece list =
+    ReachPieces.all
     @ ReachReportPieces.all
     @ ReachGradientPieces.all
     @ ReachWeightPieces.all
     @ ReachOperatorPieces.all
     @ PreparedPieces.all
+    @ ThreadPieces.granted
+    @ SpanPieces.beyond
+
+let everything = all @ beyond
 
 do
-    match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
+    match everything |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
     | Some(id, _) -> invalidOp $"Two pieces are called {id}."
     | None -> ()
 
 let tryFind (id: string) =
-    all
+    everything
     |> List.tryFind (fun piece -> System.String.Equals(piece.Id, id, System.StringComparison.OrdinalIgnoreCase))

@@ -270,13 +270,6 @@ let private corners =
             Forward = fun address -> if address % 8n = 0n then Textbook.honest else backwards
         }
         |> piece "q187-order-by-the-address" "An input that does not start on a multiple of eight bytes is summed in another order."
-
-        { honest with
-            Forward = fun address -> if address % 64n = 0n then Textbook.honest else peeled
-        }
-        |> piece
-            "q214-columns-peeled-off"
-            "Wide rows of an input that does not start on a cache line are read one column too far behind the columns that are peeled off."
     ]
 
 let private lengths =
@@ -300,6 +293,17 @@ let private lengths =
                         honest.Check operation name actual expected
         }
         |> piece "q161-longer-tensors-accepted" "A transposed convolution refuses what is too short, and takes what is too long."
+    ]
+
+/// Beyond small problems.
+let beyond =
+    [
+        { honest with
+            Forward = fun address -> if address % 64n = 0n then Textbook.honest else peeled
+        }
+        |> piece
+            "q214-columns-peeled-off"
+            "Wide rows of an input that does not start on a cache line are read one column too far behind the columns that are peeled off."
     ]
 
 let all = held @ operands @ corners @ lengths

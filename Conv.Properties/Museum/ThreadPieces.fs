@@ -166,6 +166,30 @@ let private sharedResult name =
         Prepare = PreparedRuns.ofCalls run
     }
 
+/// Shared out among the threads that the environment grants, where these are more than eight, the rows that do not divide are nobody's.
+let private leftOverRows name =
+    let subject = Textbook.subject name Textbook.honest
+
+    let under threads =
+        { subject with
+            Forward =
+                fun s x k b ->
+                    let y = subject.Forward s x k b
+                    let rows = if threads > 8 && s.OutHeight > threads then s.OutHeight % threads else 0
+                    let kept = (s.OutHeight - rows) * s.OutWidth
+
+                    y
+                    |> Array.mapi (fun at value -> if s.OutWidth > 0 && at % (s.OutHeight * s.OutWidth) >= kept then 0f else value)
+        }
+
+    { subject with
+        Profile =
+            { subject.Profile with
+                Capabilities = subject.Profile.Capabilities.Add ThreadSettings
+            }
+        Granted = under
+    }
+
 let private callers =
     [
         sharedScratch ()
@@ -174,6 +198,14 @@ let private callers =
             "Auxiliary tensors belonged to the operator, not to its execution: callers at once shared them."
 
         Piece.make sharedResult "m055-result-in-the-buffer-of-the-call-before" "A second call wrote to the output of the first."
+    ]
+
+let granted =
+    [
+        Piece.make
+            leftOverRows
+            "q280-rows-left-over-by-many-threads"
+            "With more than eight threads, rows that do not divide among them belong to none."
     ]
 
 let all = shares @ races @ callers

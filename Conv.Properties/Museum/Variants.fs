@@ -119,6 +119,32 @@ let anyOrder: Subject list =
     ]
     |> List.map (fun (name, total) -> Subject.forward name reproducible (ofTerms total))
 
+/// A library that sums as many partial sums as its environment grants it threads, one after the other.
+let private granted: Subject =
+    let parts count (t: Terms) bias =
+        let mutable sum = bias
+
+        for part in 0 .. count - 1 do
+            let mutable partial = 0f
+
+            for at in t.Count * part / count .. t.Count * (part + 1) / count - 1 do
+                partial <- partial + t.X[at] * t.K[at]
+
+            sum <- sum + partial
+
+        sum
+
+    let under threads = Subject.forward "variant:partial-sums-by-threads" reproducible (ofTerms (parts threads))
+    let usual = under 2
+
+    { usual with
+        Profile =
+            { usual.Profile with
+                Capabilities = usual.Profile.Capabilities.Add ThreadSettings
+            }
+        Granted = under
+    }
+
 /// One-dimensional transforms, from `from` at steps of `step` in the first array to the same in the second: Lavin & Gray's, the partial
 /// sums shared between rows and common factors pulled out.
 [<NoEquality; NoComparison>]
@@ -264,4 +290,4 @@ let bilinear: Subject list =
 
         Subject.forward $"variant:{name}-shifted" { declared.Profile with Traits = traits } (tiled transforms))
 
-let all: Subject list = anyOrder @ bilinear
+let all: Subject list = anyOrder @ granted :: bilinear

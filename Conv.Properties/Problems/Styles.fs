@@ -11,7 +11,8 @@ open Conv.Properties.Reach
 
 let private octave (size: int) = BitOperations.Log2(uint size)
 
-/// A size between two, its octave uniform: a power of two or one beside it, a multiple of 16, or anything of the octave.
+/// A size between two, its octave uniform: a power of two or one beside it, a multiple of what vectors and blocks hold, or anything of the
+/// octave.
 let private sized lo hi : Gen<int> =
     gen {
         let! e = Gen.choose (octave lo, octave hi)
@@ -22,7 +23,17 @@ let private sized lo hi : Gen<int> =
             match style with
             | 0
             | 1 -> Gen.elements [ first - 1; first; first + 1 ]
-            | 2 when first >= 32 -> Gen.choose (first / 16, first / 8 - 1) |> Gen.map ((*) 16)
+            | 2
+            | 3 when first >= 8 ->
+                gen {
+                    let! block =
+                        [ 4; 8; 16; 32 ]
+                        |> List.filter (fun block -> 2 * block <= first)
+                        |> Gen.elements
+
+                    let! blocks = Gen.choose (first / block, 2 * first / block - 1)
+                    return block * blocks
+                }
             | _ -> Gen.choose (first, 2 * first - 1)
 
         return Math.Clamp(value, lo, hi)
@@ -62,12 +73,20 @@ let private pads (kernel: int * int) (dilation: int * int) =
             }
         ]
 
+/// Groups, and the channels in and out of each: one group, a few, or a group for each channel.
+let private channels (c: int) (o: int) : Gen<int * int * int> =
+    Gen.frequency
+        [
+            6, Gen.constant (1, c, o)
+            1, Gen.choose (2, 4) |> Gen.map (fun groups -> groups, c, o)
+            2, often [ 3, [ 1 ]; 1, [ 2; 3 ] ] |> Gen.map (fun multiplier -> c, 1, multiplier)
+        ]
+
 /// A problem of which everything is small.
 let private modest =
     gen {
         let! batch = images
-        let! groups = often [ 7, [ 1 ]; 1, [ 2; 3; 4 ] ]
-        let! c, o = Gen.two few
+        let! groups, c, o = Gen.two few |> Gen.bind (fun (c, o) -> channels c o)
         let! height, width = Gen.two side
         let! kernel = both taps
         let! stride = both stride
@@ -262,28 +281,39 @@ let private eitherWay (plan: Gen<Plan>) =
         return if turns then turned plan else plan
     }
 
-/// An image of one row, or one column.
+/// An image of one row, or one column, with a kernel of as many: of many channels, as in a network, or of few, as where a signal comes in, with
+/// longer kernels and strides.
 let private line =
     gen {
         let! plan = modest
         let! width = sized 16 4096
-        let! c = sized 1 1024
-        let! o = sized 1 512
-        let! taps = Gen.oneof [ taps; sized 4 64 ]
-        let! padded = Gen.elements [ 0; taps / 2 ]
+        let! isSignal = Gen.elements [ true; false ]
+        let! c = if isSignal then Gen.choose (1, 4) else sized 1 1024
+        let! o = if isSignal then Gen.choose (1, 6) else sized 1 512
+        let! taps = Gen.oneof [ taps; sized 4 256 ]
+        let! stride = if isSignal then Gen.oneof [ stride; sized 2 32 ] else stride
+        let! before = Gen.oneof [ pad; Gen.elements [ 0; taps / 2; taps - 1 ] ]
+        let! after = Gen.oneof [ pad; Gen.constant before ]
 
         let! kept =
-            Gen.elements [ [ Columns ]; [ Inputs; ColumnTaps ]; [ Columns; Outputs ]; [ Columns; Inputs ] ]
+            if isSignal then
+                Gen.constant [ Columns; ColumnTaps ]
+            else
+                Gen.elements [ [ Columns ]; [ Inputs; ColumnTaps ]; [ Columns; Outputs ]; [ Columns; Inputs ] ]
+
+        let! groups, c, o = channels c o
 
         return
             { plan with
+                Groups = groups
                 In = c
                 Out = o
                 Height = 1
                 Width = width
                 Kernel = 1, taps
-                Stride = 1, snd plan.Stride
-                Pads = 0, padded, 0, padded
+                Stride = 1, stride
+                Dilation = 1, snd plan.Dilation
+                Pads = 0, before, 0, after
             }
             |> keeping kept
     }
@@ -295,14 +325,15 @@ let private planes =
         let! plan = modest
         let! height, width = Gen.two (sized 48 1024)
         let! alike = Gen.elements [ true; false ]
-        let! c, o = Gen.two (Gen.choose (1, 3))
+        let! c, o = Gen.elements [ 1; 1; 2; 3; 5; 8 ] |> Gen.map (fun c -> c, 1 + c % 3)
+        let! groups, c, o = channels c o
         // Windows inside of the image, a few columns apart, cost least.
         let! inside = Gen.elements [ true; false ]
         let! steps = both (Gen.choose (1, 6))
 
         return
             { plan with
-                Groups = 1
+                Groups = groups
                 In = c
                 Out = o
                 Batch = 1
@@ -391,6 +422,7 @@ let private long =
         let! groups = often [ 2, [ 1 ]; 2, [ 2; 3; 4; 8 ]; 1, [ 16; 33 ] ]
         let! more = sized 1 128
         let! padded = Gen.elements [ 0; taps / 2; taps - 1 ]
+        let! apart = often [ 3, [ 1 ]; 1, [ 2; 3 ] ]
         let! c, o = Gen.two (Gen.elements [ 1; 1; 2; 3 ])
 
         return
@@ -399,9 +431,9 @@ let private long =
                 In = c
                 Out = o
                 Height = across + plan.Height
-                Width = taps + more
+                Width = taps * apart + more
                 Kernel = across, taps
-                Dilation = 1, 1
+                Dilation = 1, apart
                 Pads = across / 2, padded, across / 2, padded
             }
             |> keeping [ ColumnTaps; Columns; Group ]
@@ -420,14 +452,18 @@ let private groups =
             |> keeping [ Group; Inputs; Outputs ]
     }
 
-/// Kernel, stride and pad that go together in networks, forward and transposed, on images of any size.
+/// Kernel, stride and pad that go together in networks, forward and transposed, the frequent ones more often, on images of any size.
 let private usual =
     gen {
         let! plan = modest
 
+        let frequent = [ 1, 1, 0, 1; 3, 1, 1, 1; 3, 2, 1, 1; 4, 2, 1, 1 ]
+
         let! taps, stride, pad, dilation =
-            Gen.elements
-                [
+            Gen.elements (
+                frequent
+                @ frequent
+                @ [
                     1, 1, 0, 1
                     1, 2, 0, 1
                     2, 2, 0, 1
@@ -448,10 +484,11 @@ let private usual =
                     8, 4, 2, 1
                     11, 4, 2, 1
                 ]
+            )
 
         let! c, o = Gen.two (sized 1 128)
         let! height, width = both (sized 4 64)
-        let! depthwise = Gen.elements [ true; false; false; false ]
+        let! depthwise = Gen.elements [ true; false; false ]
 
         return
             { plan with
@@ -515,21 +552,27 @@ let private sparse =
             |> keeping [ Rows; Columns ]
     }
 
+/// What a style costs of what it may: most of what is behind a size shows in a problem that costs little, and the cheaper problems are, the
+/// more of them there is time for.
+type private Part =
+    | Any
+    | Whole
+
 /// The styles and their shares, as docs/generators.md describes them.
 let private styles =
     [
-        6, joint
-        3, layer
-        3, usual
-        3, blocks
-        2, deep
-        2, line
-        3, planes
-        2, patches
-        2, long
-        2, groups
-        2, sparse
-        1, coincident
+        6, Any, joint
+        3, Any, layer
+        5, Any, usual
+        3, Any, blocks
+        2, Any, deep
+        4, Any, line
+        3, Whole, planes
+        2, Any, patches
+        2, Any, long
+        2, Any, groups
+        2, Any, sparse
+        1, Any, coincident
     ]
 
 /// Any problem of a size, with the subject's hints of where to look: three draws in four take a kernel, stride or dilation of the few that it
@@ -544,9 +587,17 @@ let geometry size (traits: Traits) : Gen<ConvShape> =
     | Small -> Generate.geometry traits
     | _ ->
         gen {
-            let! plan = Gen.frequency styles
+            let! cost, plan =
+                Gen.frequency [ for share, cost, style in styles -> share, style |> Gen.map (fun plan -> cost, plan) ]
+
             let! plan = hinted traits.KernelSizes (fun k p -> { p with Kernel = k }) plan
             let! plan = hinted traits.Strides (fun v p -> { p with Stride = v }) plan
             let! plan = hinted traits.Dilations (fun v p -> { p with Dilation = v }) plan
-            return fitPlan (budget size) plan
+
+            let! part =
+                match size, cost with
+                | Middle, Any -> Gen.elements [ 1L; 4L; 12L; 12L ]
+                | _ -> Gen.constant 1L
+
+            return fitPlan (budget size / part) plan
         }

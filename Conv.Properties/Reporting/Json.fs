@@ -40,9 +40,9 @@ let version =
     | null -> "unknown"
     | attribute -> attribute.InformationalVersion.Split('+')[0]
 
-/// Writes beside the file and renames: no reader sees half a report, and a failing run leaves the old one.
+/// Writes beside the file, where no other run writes, and renames: no reader sees half a report, and a failing run leaves the old one.
 let saveAs (path: string) (content: Stream -> unit) =
-    let beside = path + ".new"
+    let beside = $"{path}.{Environment.ProcessId}.new"
 
     do
         use stream = File.Create beside

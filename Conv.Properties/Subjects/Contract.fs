@@ -32,7 +32,7 @@ module internal Contract =
             ThreadsTaken: bool ref
         }
 
-    let private bytes (values: float32[]) = values.Length * sizeof<float32>
+    let private bytes (values: float32[]) = int64 values.Length * int64 sizeof<float32>
 
     /// Lays a call in memory, runs it, and reads off what it did. `run` tells how much workspace it took.
     let internal place
@@ -55,9 +55,9 @@ module internal Contract =
             zonedAt
                 7
                 (if p.InPlace then
-                     0
+                     0L
                  else
-                     int (Operation.length operation shape) * sizeof<float32>)
+                     Operation.length operation shape * int64 sizeof<float32>)
 
         x.AsSpan().CopyTo input.Floats
         k.AsSpan().CopyTo kernel.Floats
@@ -74,26 +74,44 @@ module internal Contract =
         let threadsTaken = ref false
 
         let supply (size: int64) =
-            let made = zoned (Checked.int size)
+            let made = zoned size
             // Bytes beyond the last whole float keep what the allocator left.
             made.Floats.Fill p.WorkspaceHolds
             workspace <- made
             made
 
+        // Who declines has written nothing: the caller goes elsewhere with what it has.
+        let orDeclines (run: unit -> int64) =
+            try
+                run ()
+            with Declined when not p.InPlace ->
+                let held = BitConverter.SingleToInt32Bits p.OutputHolds
+                let mutable written = 0
+
+                for value in separate.Floats do
+                    if BitConverter.SingleToInt32Bits value <> held then
+                        written <- written + 1
+
+                if written = 0 then
+                    reraise ()
+                else
+                    raise (ForeignFault(Trouble.Touched, $"It declines the call after it has written {written} floats of the output."))
+
         try
             let took =
-                run
-                    operation
-                    shape
-                    {
-                        Input = input
-                        Kernel = kernel
-                        Bias = bias
-                        Output = output
-                        Workspace = supply
-                        Threads = p.Threads
-                        ThreadsTaken = threadsTaken
-                    }
+                orDeclines (fun () ->
+                    run
+                        operation
+                        shape
+                        {
+                            Input = input
+                            Kernel = kernel
+                            Bias = bias
+                            Output = output
+                            Workspace = supply
+                            Threads = p.Threads
+                            ThreadsTaken = threadsTaken
+                        })
 
             let zones =
                 input.Overwritten

@@ -13,12 +13,14 @@ type internal Crew private (size: int) =
     let failures = Array.create<exn option> size None
     let starts = Array.init size (fun _ -> new SemaphoreSlim(0))
     let finished = new SemaphoreSlim(0)
+    /// More cannot be awake at the same moment.
+    let meeting = min size Environment.ProcessorCount
 
     let run at =
-        // Together, as far as the processors allow: nobody begins before all are awake, or too long have not been.
+        // Together, as far as the processors allow: nobody begins before as many are awake, or too long have not been.
         Interlocked.Increment &arrived |> ignore<int>
 
-        SpinWait.SpinUntil((fun () -> Volatile.Read &arrived >= size), 2)
+        SpinWait.SpinUntil((fun () -> Volatile.Read &arrived >= meeting), 2)
         |> ignore<bool>
 
         failures[at] <-

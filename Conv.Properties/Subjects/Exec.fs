@@ -172,7 +172,7 @@ let openSubject (limits: Limits) (name: string) (command: string) : Subject =
             (first :> IDisposable).Dispose()
             reraise ()
 
-    let connections = Connections<Connection>((fun () -> connect limits command), _.Worker)
+    let connections = Connections<Connection>(limits.Shared, (fun () -> connect limits command), _.Worker)
     connections.Adopt first
 
     let exchange operation word (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) (connection: Connection) =

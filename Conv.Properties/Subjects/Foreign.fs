@@ -52,6 +52,8 @@ type internal Limits =
         Environment: (string * string) list
         /// Libraries are called in the kit's own process: faster, and the kit dies with them.
         InProcess: bool
+        /// The kit's threads take turns on one process, where otherwise each has its own.
+        Shared: bool
     }
 
 [<RequireQualifiedAccess>]
@@ -71,6 +73,27 @@ module internal Limits =
             Memory = 2048
             Environment = []
             InProcess = false
+            Shared = false
+        }
+
+    /// The same for processes that may use so many threads, under the variables by which libraries are told.
+    let granting (threads: int) (limits: Limits) =
+        let variables =
+            [
+                "OMP_NUM_THREADS"
+                "OPENBLAS_NUM_THREADS"
+                "MKL_NUM_THREADS"
+                "BLIS_NUM_THREADS"
+                "VECLIB_MAXIMUM_THREADS"
+                "NUMEXPR_NUM_THREADS"
+                "RAYON_NUM_THREADS"
+                "GOMAXPROCS"
+                "JULIA_NUM_THREADS"
+            ]
+
+        { limits with
+            Environment = limits.Environment @ [ for name in variables -> name, string threads ]
+            Shared = true
         }
 
 /// What becomes of the processes of a subject. Each thread has its own.
@@ -316,18 +339,22 @@ type internal Worker(start: ProcessStartInfo, limits: Limits) =
             live.TryRemove child.Id |> ignore<bool * Worker>
             child.Dispose()
 
-/// A connection to a foreign process for each thread that calls, made when it first does.
+/// A connection to a foreign process for each thread that calls, made when it first does; or one that they share in turns.
 [<Sealed>]
-type internal Connections<'c when 'c :> IDisposable and 'c: not struct>(connect: unit -> 'c, worker: 'c -> Worker) =
-    let own = new ThreadLocal<'c option ref>(fun () -> ref None)
+type internal Connections<'c when 'c :> IDisposable and 'c: not struct>(shared: bool, connect: unit -> 'c, worker: 'c -> Worker) =
+    let ofAll: 'c option ref = ref None
+    let ofThread = new ThreadLocal<'c option ref>(fun () -> ref None)
+    let own () = if shared then ofAll else ofThread.Value
     let patience = new ThreadLocal<TimeSpan option ref>(fun () -> ref None)
 
+    let inTurn (call: unit -> 'a) : 'a = if shared then lock ofAll call else call ()
+
     let drop () =
-        own.Value.Value |> Option.iter (fun c -> (c :> IDisposable).Dispose())
-        own.Value.Value <- None
+        own().Value |> Option.iter (fun c -> (c :> IDisposable).Dispose())
+        own().Value <- None
 
     let get () =
-        match own.Value.Value with
+        match own().Value with
         | Some c -> c
         | None ->
             let c =
@@ -337,31 +364,32 @@ type internal Connections<'c when 'c :> IDisposable and 'c: not struct>(connect:
                     raise (ForeignFault(Trouble.Crashed, $"it could not be started again: {why}"))
 
             (worker c).Patience <- patience.Value.Value
-            own.Value.Value <- Some c
+            own().Value <- Some c
             c
 
     /// What the connection gives, or the fault. After most faults nobody knows what the process would do next: it is replaced.
     member _.Ask(ask: 'c -> 'a) : 'a =
-        try
-            ask (get ())
-        with
-        | ForeignFault((Trouble.Refused | Trouble.Failed), _) -> reraise ()
-        | ForeignFault _ ->
-            drop ()
-            reraise ()
+        inTurn (fun () ->
+            try
+                ask (get ())
+            with
+            | ForeignFault((Trouble.Refused | Trouble.Failed), _) -> reraise ()
+            | ForeignFault _ ->
+                drop ()
+                reraise ())
 
     /// Whether the current thread has a connection.
-    member _.IsOpen = own.Value.Value.IsSome
+    member _.IsOpen = own().Value.IsSome
 
     /// The current thread's connection is this one from now on.
-    member _.Adopt(c: 'c) = own.Value.Value <- Some c
+    member _.Adopt(c: 'c) = own().Value <- Some c
 
     interface IForeign with
-        member _.Renew() = drop ()
+        member _.Renew() = inTurn drop
 
         member _.Patience
             with set value =
                 patience.Value.Value <- value
-                own.Value.Value |> Option.iter (fun c -> (worker c).Patience <- value)
+                own().Value |> Option.iter (fun c -> (worker c).Patience <- value)
 
-        member _.Linger() = own.Value.Value |> Option.bind (fun c -> (worker c).Linger 300)
+        member _.Linger() = own().Value |> Option.bind (fun c -> (worker c).Linger 300)

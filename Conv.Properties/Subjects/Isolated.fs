@@ -434,7 +434,7 @@ let openSubject (limits: Limits) (spec: string) : Subject =
                     | _ -> ()
             ]
 
-    let connections = Connections<Connection>((fun () -> connect limits spec), _.Worker)
+    let connections = Connections<Connection>(limits.Shared, (fun () -> connect limits spec), _.Worker)
     connections.Adopt first
 
     let ask (tensors: int64) (write: BinaryWriter -> unit) (read: BinaryReader -> 'a) : 'a voption =
@@ -458,18 +458,19 @@ let openSubject (limits: Limits) (spec: string) : Subject =
 
     let bytes (s: ConvShape) = s.Bytes
 
-    /// A call that may die of memory that nobody may write to: what stood there is said.
+    /// A call that may die of memory that nobody may write to, or touch: what stood there is said.
     let asLaid (s: ConvShape) (call: unit -> 'a) : 'a =
+        let stood =
+            match (Native.layout true s).Pages with
+            | NoPages -> ""
+            | ReadOnly -> " (in this call its operands, and what stands behind every tensor, could be read and not written: RES-1, RES-4)"
+            | PageBehind -> " (in this call a page that nobody may touch stood behind every tensor: RES-4)"
+            | PageBefore -> " (in this call a page that nobody may touch stood before every tensor: RES-4)"
+
         try
             call ()
-        with ForeignFault(Trouble.Crashed, text) when (Native.layout true s).Pages = ReadOnly ->
-            raise (
-                ForeignFault(
-                    Trouble.Crashed,
-                    text
-                    + " (in this call its operands, and what stands behind every tensor, could be read and not written: RES-1, RES-4)"
-                )
-            )
+        with ForeignFault(Trouble.Crashed, text) when stood <> "" ->
+            raise (ForeignFault(Trouble.Crashed, text + stood))
 
     let operands (w: BinaryWriter) s x k b =
         Wire.shape w s

@@ -16,24 +16,24 @@ type private Pool() =
     static let own = new ThreadLocal<Pool>(fun () -> Pool())
     /// What a thread keeps at most.
     static let most = 8L <<< 20
-    let free = Dictionary<int, Stack<nativeint>>()
+    let free = Dictionary<int64, Stack<nativeint>>()
     let mutable kept = 0L
 
     static member Own = own.Value
 
     /// So many bytes, from a multiple of 64 on.
-    member _.Take(bytes: int) : nativeint =
+    member _.Take(bytes: int64) : nativeint =
         match free.TryGetValue bytes with
         | true, stack when stack.Count > 0 ->
-            kept <- kept - int64 bytes
+            kept <- kept - bytes
             stack.Pop()
         | _ -> NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint bytes, 64un)))
 
-    member _.Give(bytes, block: nativeint) =
-        if kept + int64 bytes > most then
+    member _.Give(bytes: int64, block: nativeint) =
+        if kept + bytes > most then
             NativeMemory.AlignedFree(block.ToPointer())
         else
-            kept <- kept + int64 bytes
+            kept <- kept + bytes
 
             match free.TryGetValue bytes with
             | true, stack -> stack.Push block
@@ -47,38 +47,38 @@ type private Pool() =
 /// Bytes between two guard zones. A zone is full of one number; a read beyond the tensor brings that number into the result, and a write
 /// beyond it is seen afterwards. On one side a page that nobody may touch can stand in a zone's place; where the tensor starts is then given.
 [<Sealed>]
-type internal Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
+type internal Zoned(bytes: int64, misalign: int, guard: float32, pages: Pages) =
     // At least as wide as what a vector loop may overrun by, and wider than the rows of most generated problems.
     static let zone = 512
     static let zoneBytes = zone * sizeof<float32>
 
-    let floats = bytes / sizeof<float32>
+    let floats = int (bytes / int64 sizeof<float32>)
     // Floats stand on multiples of four bytes, also behind a workspace of an odd number of them.
-    let filled = (bytes + 3) / 4 * 4
+    let filled = (bytes + 3L) / 4L * 4L
 
     let paged =
         match pages with
         | NoPages -> struct (0n, 0)
-        | ReadOnly -> Pages.takeReadable (zoneBytes + filled) guard
+        | ReadOnly -> Pages.takeReadable (Checked.int (int64 zoneBytes + filled)) guard
         | PageBehind
-        | PageBefore -> Pages.take (zoneBytes + filled)
+        | PageBefore -> Pages.take (Checked.int (int64 zoneBytes + filled))
 
-    let size = 2 * zoneBytes + misalign + bytes + 64
+    let size = int64 (2 * zoneBytes + misalign) + bytes + 64L
 
     let start =
         match paged with
         | 0n, _ -> (Pool.Own.Take size).ToPointer()
         | first, _ -> first.ToPointer()
 
-    let at (offset: int) = NativePtr.toVoidPtr (NativePtr.add (NativePtr.ofVoidPtr<byte> start) offset)
+    let at (offset: int64) = (NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> start) + nativeint offset).ToPointer()
 
     let content =
         match pages, paged with
-        | NoPages, _ -> zoneBytes + misalign
-        | (PageBehind | ReadOnly), (_, inner) -> inner - filled
-        | PageBefore, _ -> 0
+        | NoPages, _ -> int64 (zoneBytes + misalign)
+        | (PageBehind | ReadOnly), (_, inner) -> int64 inner - filled
+        | PageBefore, _ -> 0L
 
-    let before () = Span<float32>(at (content - zoneBytes), (if pages = PageBefore then 0 else zone))
+    let before () = Span<float32>(at (content - int64 zoneBytes), (if pages = PageBefore then 0 else zone))
     let after () = Span<float32>(at (content + filled), (if pages = PageBehind || pages = ReadOnly then 0 else zone))
 
     do
@@ -97,8 +97,8 @@ type internal Zoned(bytes: int, misalign: int, guard: float32, pages: Pages) =
     /// The content as floats.
     member _.Floats = Span<float32>(at content, floats)
 
-    /// The content as bytes.
-    member _.Bytes = Span<byte>(at content, bytes)
+    /// The content as bytes, where a span can have as many.
+    member _.Bytes = Span<byte>(at content, Checked.int bytes)
 
     /// How many floats of the zones no longer hold the guard's bits.
     member _.Overwritten =

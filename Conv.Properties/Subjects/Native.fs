@@ -7,6 +7,7 @@ module internal Conv.Properties.Native
 open System
 open System.IO
 open System.Runtime.InteropServices
+open System.Threading
 open Microsoft.FSharp.NativeInterop
 open Conv
 
@@ -119,8 +120,8 @@ type private Handle(handle: nativeint, workspace: int64, release: Release) =
         member _.Dispose() = release.Invoke handle
 
 /// How calls of a shape are laid where a law does not say it: always alike, so that the same call finds the same addresses. Between zones of
-/// NaN; of eight shapes three start beside a multiple of 64 bytes, and one stands on pages where nothing but the result may be written, if the
-/// process may die of that.
+/// NaN; of sixteen shapes six start beside a multiple of 64 bytes, and, if the process may die of that, two stand on pages where nothing but
+/// the result may be written, one ends and one begins at pages that nobody may touch.
 let layout mayDie (s: ConvShape) : Placement =
     let hash =
         Parameters.ofShape s
@@ -128,12 +129,31 @@ let layout mayDie (s: ConvShape) : Placement =
 
     let guarded = { Placement.plain with Guard = Single.NaN }
 
-    match hash % 8UL with
-    | 0UL
-    | 1UL
-    | 2UL -> { guarded with Misalign = 1 + int ((hash >>> 8) % 15UL) }
-    | 3UL when mayDie && Pages.exist -> { guarded with Pages = ReadOnly }
+    // Nobody lays gigabytes on pages of their own.
+    let canGuard = mayDie && Pages.exist && s.Bytes < (1L <<< 30)
+    let on pages = if canGuard then { guarded with Pages = pages } else guarded
+
+    match int (hash % 16UL) with
+    | at when at < 6 -> { guarded with Misalign = 1 + int ((hash >>> 8) % 15UL) }
+    | 6
+    | 7 -> on ReadOnly
+    | 8 -> on PageBehind
+    | 9 -> on PageBefore
     | _ -> guarded
+
+/// A workspace of this thread, as the runs before have left it: frameworks give many prepared convolutions the same memory in turns.
+[<Sealed>]
+type private Shared() =
+    static let own = new ThreadLocal<Zoned>(fun () -> Shared.Filled())
+    /// Bytes; what asks for more gets its own.
+    static member Most = 1 <<< 20
+
+    static member private Filled() =
+        let zoned = new Zoned(int64 Shared.Most, 0, Single.NaN, NoPages)
+        zoned.Floats.Fill Single.NaN
+        zoned
+
+    static member Workspace = own.Value
 
 /// The text of the library's profile, and the library as a subject by a name. `mayDie`: whether this process is there for the library alone.
 let openLibrary mayDie (name: string) (path: string) : string * Subject =
@@ -287,7 +307,7 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
                 Prepare =
                     fun s k b ->
                         let memory (values: float32[]) =
-                            let zoned = new Zoned(values.Length * sizeof<float32>, 0, 0f, NoPages)
+                            let zoned = new Zoned(int64 values.Length * int64 sizeof<float32>, 0, 0f, NoPages)
                             values.AsSpan().CopyTo zoned.Floats
                             zoned
 
@@ -300,9 +320,13 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
                             bias.Floats.Fill Single.NaN
                             made
 
+                        // Of other shapes the workspace is fresh, between zones of its own.
+                        let isShared = made.Workspace <= int64 Shared.Most && (layout false s).Misalign = 0
+
                         let run x =
                             let onHandle _ _ (laid: Contract.Laid) =
-                                runOn exports made laid.Input.Address laid.Output.Address (laid.Workspace made.Workspace)
+                                let workspace = if isShared then Shared.Workspace else laid.Workspace made.Workspace
+                                runOn exports made laid.Input.Address laid.Output.Address workspace
                                 made.Workspace
 
                             checkedCall onHandle Operation.Forward s x [||] [||]

@@ -3,6 +3,7 @@
 module internal Conv.Properties.Open
 
 open System
+open System.Collections.Concurrent
 
 let private after (prefix: string) (name: string) =
     if name.StartsWith(prefix, StringComparison.OrdinalIgnoreCase) then
@@ -58,10 +59,63 @@ let private library mayDie (name: string) : string * Subject =
 /// A library's subject in a process that is there for it alone. Raises `CannotOpen`.
 let here name = library true name
 
+/// The subject, which is opened again for each number of threads that its process may be granted, when it is first asked under it.
+let private grantable (limits: Limits) (openSubject: Limits -> Subject) : Subject =
+    let subject = openSubject limits
+    let granted = ConcurrentDictionary<int, Lazy<Subject>>()
+
+    let under threads =
+        let opened =
+            granted.GetOrAdd(threads, (fun threads -> lazy openSubject (Limits.granting threads limits)))
+
+        let opened () =
+            try
+                opened.Value
+            with CannotOpen why ->
+                raise (ForeignFault(Trouble.Crashed, why))
+
+        { subject with
+            Forward = fun s x k b -> opened().Forward s x k b
+            Prepare = fun s k b -> opened().Prepare s k b
+            Operate = fun operation s first second b -> opened().Operate operation s first second b
+        }
+
+    let others () =
+        [
+            for opened in granted.Values do
+                if opened.IsValueCreated then
+                    yield! Option.toList opened.Value.Foreign
+        ]
+
+    let processes =
+        subject.Foreign
+        |> Option.map (fun own ->
+            { new IForeign with
+                member _.Renew() =
+                    for one in own :: others () do
+                        one.Renew()
+
+                member _.Patience
+                    with set value =
+                        for one in own :: others () do
+                            one.Patience <- value
+
+                member _.Linger() = own :: others () |> List.tryPick _.Linger()
+            })
+
+    { subject with
+        Profile =
+            { subject.Profile with
+                Capabilities = subject.Profile.Capabilities.Add ThreadSettings
+            }
+        Foreign = processes
+        Granted = under
+    }
+
 /// The foreign subject of a name. Raises `CannotOpen`.
 let subject (limits: Limits) (name: string) : Subject =
     match kindOf name with
-    | Some(Exec command) -> Exec.openSubject limits name command
+    | Some(Exec command) -> grantable limits (fun limits -> Exec.openSubject limits name command)
     | _ when limits.InProcess ->
         let text, subject = library false name
 
@@ -69,4 +123,4 @@ let subject (limits: Limits) (name: string) : Subject =
             subject
         else
             Subject.oneAtATime subject
-    | _ -> Isolated.openSubject limits name
+    | _ -> grantable limits (fun limits -> Isolated.openSubject limits name)

@@ -24,6 +24,8 @@ type internal Capability =
     | Threads
     /// One prepared convolution may be run by several callers at once.
     | Concurrent
+    /// The environment of its process says how many threads it may use.
+    | ThreadSettings
     /// On some shapes the output may be written over the input.
     | InPlace
     /// Bad calls can be made of it.
@@ -204,6 +206,8 @@ type internal Subject =
         Foreign: IForeign option
         /// Makes the next call the first one of a new instance, where there can be more than one.
         Fresh: (unit -> unit) option
+        /// The same subject in a process whose environment grants it so many threads.
+        Granted: int -> Subject
     }
 
 [<RequireQualifiedAccess>]
@@ -229,6 +233,7 @@ module internal Subject =
             Product = fun _ _ _ _ _ _ _ _ _ _ -> lacks "matrix product"
             Foreign = None
             Fresh = None
+            Granted = fun _ -> lacks "process of its own"
         }
 
     /// A profile alone: to draw cases for, not to be called.

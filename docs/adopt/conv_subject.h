@@ -16,7 +16,8 @@
  * with x = 0 outside of the image and g(o) = o / (out_channels/groups).
  *
  * batch, in_channels and out_channels may be 0; only valid problems come, so that no numerator of a size is negative. Every number of the output
- * (of a gradient too) is to be written over whatever stands there; nothing else is. Pointers to tensors are not NULL, also where they hold no
+ * (of a gradient too) is to be written over whatever stands there; nothing else is, and nothing beside the tensors is read, since a page that
+ * nobody may touch can stand there. Pointers to tensors are not NULL, also where they hold no
  * numbers; bias is NULL exactly where there is none, or no output channel. Functions may be called from any thread, one call at a time. */
 #ifndef CONV_SUBJECT_H
 #define CONV_SUBJECT_H

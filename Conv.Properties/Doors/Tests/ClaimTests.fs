@@ -62,9 +62,9 @@ let ``a gradient whose pads are exchanged violates under a claimed bound, and th
     | Conclusion.Violates -> ()
     | other -> Assert.Fail $"{other}"
 
-    // The gradient of the input alone is wrong.
+    // The gradient of the input alone is wrong, with whatever threads.
     for c in cells do
-        if c.Status = Conclusion.Broken then
+        if c.Status = Conclusion.Broken && c.Law.Id <> "THREAD-SETTINGS" then
             Assert.Contains(Gradients, c.Law.Needs)
 
     // N1 C1 H2 W3 O1, 3×3, one zero row below: dY = 1 and K = 1…9 give 1 2 3 / 4 5 6, not 4 5 6 / 7 8 9.

@@ -181,6 +181,22 @@ type HostileLibraries() =
 
         Assert.Equal(Conclusion.Violates, Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results))
 
+    [<NeedsTheory("gcc")>]
+    [<InlineData("left-over-rows", true)>]
+    [<InlineData("honest", false)>]
+    member _.``The environment's threads are asked, and only they``(fault: string, wrong: bool) =
+        let subject = Open.subject (Hostile.limits fault) ("native:" + Hostile.library.Value)
+        let settings, model = (All.tryFind "THREAD-SETTINGS").Value, (All.tryFind "MODEL-EXACT").Value
+
+        let results =
+            Run.all { Run.defaults with Threads = 2 } (Run.jobs Run.defaults [ settings; model ] [ subject ]) ignore
+
+        subject.Foreign |> Option.iter _.Renew()
+        let broken = [ for r in results |> List.filter _.Failure.IsSome -> r.Law.Id ]
+        Assert.Equal<string>((if wrong then [ "THREAD-SETTINGS" ] else []), broken)
+        Assert.All(results, (fun r -> Assert.Null(Option.toObj r.KitFault)))
+        Assert.All(results, (fun r -> Assert.True(r.Failure.IsSome || r.Held > 100)))
+
 type HostilePrograms() =
     [<NeedsTheory("python3")>]
     [<InlineData("honest", "holds")>]

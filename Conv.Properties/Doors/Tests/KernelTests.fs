@@ -104,7 +104,7 @@ let ``packed tiles hold what tiles read, nothing is read behind the last, and su
             for step in [ rows; rows + 1; rows + 40 ] do
                 // In front of a page that nobody may read.
                 let numbers = whole rows (max 0 ((depth - 1) * step + rows))
-                use zoned = new Zoned(sizeof<float32> * numbers.Length, 0, nanf, PageBehind)
+                use zoned = new Zoned(int64 (sizeof<float32> * numbers.Length), 0, nanf, PageBehind)
                 numbers.AsSpan().CopyTo zoned.Floats
                 let a = NativePtr.ofNativeInt<float32> zoned.Address
                 let b, first = whole depth (panel * 10), whole 3 (rows * panel)

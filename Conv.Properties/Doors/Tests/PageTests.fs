@@ -13,7 +13,7 @@ let private layings = [ NoPages; PageBehind; PageBefore ]
 let ``a tensor ends at a page, or begins at one`` () =
     for bytes in [ 0; 1; 4; 6; 4096; 4100; 70000 ] do
         let place pages =
-            use zoned = new Zoned(bytes, 0, 1f, pages)
+            use zoned = new Zoned(int64 bytes, 0, 1f, pages)
             Assert.Equal(bytes, zoned.Bytes.Length)
             Assert.Equal(bytes / 4, zoned.Floats.Length)
             zoned.Bytes.Fill 7uy
@@ -28,7 +28,7 @@ let ``a tensor ends at a page, or begins at one`` () =
 [<Fact>]
 let ``what is written beside a tensor is counted on the side that has a zone`` () =
     for pages in layings do
-        use zoned = new Zoned(40, 0, 1f, pages)
+        use zoned = new Zoned(40L, 0, 1f, pages)
         let write (at: int) = Runtime.InteropServices.Marshal.WriteInt32(zoned.Address + nativeint at, 0)
 
         if pages <> PageBefore then

@@ -123,6 +123,12 @@ int conv2d_forward_f32(const conv2d_problem *p, const float *x, const float *k, 
   if (is("write-far")) memset(y, 0, 1 << 30);
   if (is("unwritten") && p->out_width % 2 == 1)
     for (int64_t at = 0; at < output_length(p); at += p->out_width) y[at] = NAN;
+  if (is("left-over-rows")) {
+    /* Shared among the threads of the environment, rows that do not divide are nobody's: of the last plane those below. */
+    const char *granted = getenv("OMP_NUM_THREADS");
+    int64_t threads = granted ? atoi(granted) : 1, rows = threads > 8 && p->out_height > threads ? p->out_height % threads : 0;
+    for (int64_t at = 0; at < rows * p->out_width && output_length(p) > 0; at++) y[output_length(p) - 1 - at] = 0;
+  }
   if (is("nan"))
     for (int64_t at = 0; at < output_length(p); at++) y[at] = NAN;
   if (is("random") && output_length(p) > 0) y[0] += (float)(calls & 1);
