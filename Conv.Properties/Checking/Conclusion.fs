@@ -170,7 +170,7 @@ let ofSubject (subject: Subject) (cells: Cell list) =
             let more = if laws.Length > 3 then $" and {laws.Length - 3} more" else ""
             $"{named}{more}: {reason}")
 
-    let larger = shapesOf cells |> Array.filter (fun s -> Reach.cost s > Generate.budget)
+    let larger = shapesOf cells |> Array.filter Generate.isLarger
 
     let unmet =
         if subject.Profile.Declines || larger.Length < Coverage.decidesExtremesFrom then

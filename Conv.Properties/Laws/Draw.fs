@@ -235,12 +235,17 @@ module internal Draw =
         | Sized size when size <> Reach.Small -> Reach.cost s <= 2L * Reach.budget size
         | _ -> true
 
-    /// Whether another problem would do as well, and this one is large.
-    let private isLarger source =
+    /// Whether there may be no numbers for a problem that was drawn, where another would do as well: it is large, or its sums have a narrow format.
+    let private mayLackNumbers source (profile: Profile) (problems: Call list) =
         match source with
-        | Sized Reach.Small
         | Given _ -> false
-        | Sized _ -> true
+        | Sized size when size <> Reach.Small -> true
+        | Sized _ ->
+            problems
+            |> List.exists (fun call ->
+                match profile.Arithmetic(call.Operation, call.Shape) with
+                | :? Rounded as r -> not call.ByOracle && r.Accumulator.Precision < 24
+                | _ -> false)
 
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
     let cases id project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier source : Gen<Case> =
@@ -297,10 +302,10 @@ module internal Draw =
                     let problems = Judge.plan subject equations case
                     let growth = growth (new Trial(subject, case, true))
 
-                    // A larger problem may have more taps than a narrow format has units: another may not.
+                    // A problem may have more taps than a narrow format has units: another may not.
                     let isHeld () =
                         tier = Bounded
-                        || not (isLarger source)
+                        || not (mayLackNumbers source profile problems)
                         || hasGrid profile problems growth chains
 
                     if left > 0 && not (Judge.serves problems && isHeld ()) then

@@ -12,6 +12,9 @@ open Conv
 /// until they fit.
 let budget, elements = 40_000L, 8_000L
 
+/// Whether a problem is beyond what is drawn as a small one.
+let isLarger (s: ConvShape) = s.MultiplyAdds > budget || s.InputLength + s.OutputLength > elements
+
 let private pick (weighted: (int * int list) list) = Gen.frequency [ for weight, values in weighted -> weight, Gen.elements values ]
 
 let private plane =
@@ -54,7 +57,7 @@ let private hinted (few: (int * int) list) any =
 
 /// Halves what is largest until the problem fits the budget.
 let rec fit (s: ConvShape) =
-    if s.MultiplyAdds <= budget && s.InputLength + s.OutputLength <= elements then
+    if not (isLarger s) then
         s
     else
         let half size = max 1 (size / 2)
