@@ -59,15 +59,8 @@ let problems =
                 }
     ]
 
-let private elements struct (d0: int, d1: int, d2: int, d3: int) = int64 d0 * int64 d1 * int64 d2 * int64 d3
-
-let private ofFirst operation s =
-    Operation.first operation s
-    |> fun (a, b, c, d) -> elements (struct (a, b, c, d))
-
-let private ofSecond operation s =
-    Operation.second operation s
-    |> fun (a, b, c, d) -> elements (struct (a, b, c, d))
+let private ofFirst operation s = Operation.elements (Operation.first operation s)
+let private ofSecond operation s = Operation.elements (Operation.second operation s)
 
 /// Channels that a bias is added to.
 let private biases operation (s: ConvShape) =

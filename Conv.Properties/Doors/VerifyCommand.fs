@@ -81,7 +81,7 @@ let command () =
         Option<bool>(
             "--huge",
             Description =
-                $"Instead of the laws: 25 million outputs, forward and backward, and tensors of almost 2^31 elements, 8 GiB each. Takes {VerifyHuge.needed >>> 30} GiB of free memory and minutes.",
+                $"Instead of the laws: 25 million outputs, forward and backward, and tensors of almost 2^31 elements, 8 GiB each. Takes {VerifyHuge.needed false >>> 30} GiB of free memory, twice as much for a library, and minutes.",
             DefaultValueFactory = fun _ -> false
         )
 
@@ -224,7 +224,9 @@ let command () =
             if [ laws :> Option; cases; tier; seed ] |> List.exists given then
                 usage "--huge takes fixed problems; --laws, --cases, --tier and --seed do not go with it"
 
-            VerifyHuge.refusal (VerifyHuge.free ()) |> Option.iter usage
+            VerifyHuge.refusal (VerifyHuge.isForeign held) (VerifyHuge.free ())
+            |> Option.iter usage
+
             VerifyHuge.run held (folder "artifacts")
         | _ when parsed.GetRequiredValue guardPages ->
             if not Pages.exist then

@@ -12,8 +12,10 @@ let private gibibytes (bytes: int64) = (float bytes / float (1L <<< 30)).ToStrin
 /// What one subject may take for one problem.
 let limit = TimeSpan.FromMinutes 5.0
 
-/// What the largest problem needs.
-let needed = (Huge.problems |> List.map Huge.bytes |> List.max) + Huge.margin
+/// What the largest problem needs. A library's tensors stand between zones, beside the kit's own.
+let needed (foreign: bool) =
+    let largest = Huge.problems |> List.map Huge.bytes |> List.max
+    (if foreign then 2L else 1L) * largest + Huge.margin
 
 /// Memory that a new process could have.
 let free () =
@@ -22,7 +24,9 @@ let free () =
     max 0L (memory.TotalAvailableMemoryBytes - memory.MemoryLoadBytes)
 
 /// Why such a machine is not asked, if it is not.
-let refusal free =
+let refusal foreign free =
+    let needed = needed foreign
+
     if free >= needed then
         None
     else
@@ -56,12 +60,15 @@ let private offers (subject: Subject) (problem: Huge.Problem) =
 
     subject.Profile.Capabilities.Contains capability
 
+/// Whether any of the subjects is somebody else's.
+let isForeign (subjects: Subject list) = subjects |> List.exists _.Foreign.IsSome
+
 /// One line for each subject and problem, and the exit code.
 let run (subjects: Subject list) folder =
     let free = free ()
 
     Terminal.line
-        $"each subject needs {gibibytes needed} of memory, {gibibytes free} are free; it has {limit.TotalMinutes} minutes for a problem"
+        $"a subject needs {gibibytes (needed (isForeign subjects))} of memory, {gibibytes free} are free; it has {limit.TotalMinutes} minutes for a problem"
 
     for problem in Huge.problems do
         Terminal.line $"  {problem.Name.PadRight 10} {problem.Title}; {problem.Shape}"

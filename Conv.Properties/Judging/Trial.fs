@@ -352,6 +352,19 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
     /// dY, N×O×H_o×W_o.
     member _.Gradient = gradient.Value
 
+    /// A single 1: what the gradient of the bias has for its second operand.
+    member _.One = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
+
+    /// The case's own operands of an operation, first and second.
+    member trial.Operands(operation: Operation) : Approx * Approx =
+        match operation with
+        | Operation.Forward
+        | Operation.Fused _ -> trial.X, trial.K
+        | Operation.BackwardKernel -> trial.X, trial.Gradient
+        | Operation.BackwardBias -> trial.Gradient, trial.One
+        | Operation.BackwardInput
+        | Operation.Transposed -> trial.Gradient, trial.K
+
     /// Y = conv(X, K), from the subject where it supports the shape, else from the oracle.
     member _.Conv(s: ConvShape, x, k) = convolve true s x k None
     /// Y = conv(X, K) + b.
@@ -373,7 +386,7 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
     member _.BackwardKernel(s: ConvShape, x, dy) = operate Operation.BackwardKernel s x dy None
 
     /// db, the gradient of ⟨b, dY⟩ by b.
-    member _.BackwardBias(s: ConvShape, dy) = operate Operation.BackwardBias s dy (Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)) None
+    member trial.BackwardBias(s: ConvShape, dy) = operate Operation.BackwardBias s dy trial.One None
 
     /// The transposed convolution whose adjoint is s, of an N×O×H_o×W_o tensor.
     member _.Transposed(s: ConvShape, y, k, b) = operate Operation.Transposed s y k b

@@ -130,21 +130,20 @@ let private modelBackward =
             Beyond = Law.beyond 800 40
         }
         (fun trial ->
-            let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
-            let one = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
-
-            let operation, first, second =
+            let operation =
                 match trial.Choose(2, 0, 6) with
                 | 0
                 | 1
-                | 2 -> Operation.BackwardInput, dy, k
+                | 2 -> Operation.BackwardInput
                 | 3
                 | 4
-                | 5 -> Operation.BackwardKernel, x, dy
-                | _ -> Operation.BackwardBias, dy, one
+                | 5 -> Operation.BackwardKernel
+                | _ -> Operation.BackwardBias
 
-            trial.Apply(operation, s, first, second, None)
-            =~= trial.OracleOf(operation, s, first, second)
+            let first, second = trial.Operands operation
+
+            trial.Apply(operation, trial.Shape, first, second, None)
+            =~= trial.OracleOf(operation, trial.Shape, first, second)
             |> named (Operation.title operation) "the definition")
 
 let private backwardKernelAsConv =

@@ -66,7 +66,6 @@ let private emptyBackward =
         }
         (fun trial ->
             let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
-            let one = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
 
             let dx, dk, db =
                 trial.BackwardInput(s, dy, k), trial.BackwardKernel(s, x, dy), trial.BackwardBias(s, dy)
@@ -76,7 +75,7 @@ let private emptyBackward =
                 |> named "BackwardInput of nothing" "zeros"
                 dk =~= trial.OracleOf(Operation.BackwardKernel, s, x, dy)
                 |> named "BackwardKernel of nothing" "zeros"
-                db =~= trial.OracleOf(Operation.BackwardBias, s, dy, one)
+                db =~= trial.OracleOf(Operation.BackwardBias, s, dy, trial.One)
                 |> named "BackwardBias of nothing" "sums of nothing"
                 count (float (dx.Value.Length + dk.Value.Length + db.Value.Length))
                 =~= count (float (s.InputLength + s.KernelLength + int64 s.OutChannels))

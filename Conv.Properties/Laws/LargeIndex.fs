@@ -27,8 +27,8 @@ let private large =
 /// The one case of a law whose problems and numbers are its own.
 let private fixedCase id tier problem kind : Case = { Law = id; Tier = tier; Problem = problem; Args = []; Fill = Drawn(kind, 0UL) }
 
-/// Whether a call with half of what is beyond 2¹⁶ takes long too, a second or all the time that there is: then it is slow, and no index too narrow keeps it
-/// in a loop.
+/// Whether a call with half of what is beyond 2¹⁶ takes long too, a second or all the time that there is: then it is slow, and no index too
+/// narrow keeps it in a loop.
 let private isSlowBelow (subject: Subject) (s: ConvShape) =
     let half size = if size > 60_000 then size / 2 else size
 
@@ -96,7 +96,7 @@ let private largeBesideForward id title needs operations =
 
                                 let second =
                                     if operation = Operation.BackwardBias then
-                                        Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
+                                        trial.One
                                     else
                                         tensor 0x10000000 (Operation.second operation s)
 

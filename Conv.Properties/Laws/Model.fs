@@ -30,7 +30,7 @@ let private model (trial: Trial) =
         // Weights that are prepared may take another path.
         if
             trial.Tier = Exact
-            && trial.Profile.Capabilities.Contains Workspace
+            && trial.Profile.Capabilities.Contains Prepares
             && trial.Choose(1, 0, 1) = 0
         then
             trial.RunOf(trial.Prepare(s, k, b), s, x, k, b) =~= expected

@@ -28,14 +28,7 @@ let same (trial: Trial) =
 /// An operation whose arguments are laid in memory as told.
 let private placing operation (trial: Trial) =
     let s = trial.Shape
-
-    let first, second =
-        match operation with
-        | Operation.Forward
-        | Operation.Fused _ -> trial.X, trial.K
-        | Operation.BackwardKernel -> trial.X, trial.Gradient
-        | Operation.BackwardBias -> trial.Gradient, Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
-        | _ -> trial.Gradient, trial.K
+    let first, second = trial.Operands operation
 
     let bias =
         match operation with

@@ -302,7 +302,7 @@ let private preparedLife =
               "RES-12"
               contract
               "packed weights in one arena, memory of a released object that is used again with what it held, plans that change from run to run" with
-            Needs = [ Forward; Workspace ]
+            Needs = [ Forward; Prepares ]
             Relates = false
             Beyond = Law.beyond 16 2
         }
@@ -373,22 +373,17 @@ let private threadSettings =
                 Beyond = Law.beyond 30 4
             }
             (fun trial ->
-                let s, x, k, b, dy = trial.Shape, trial.X, trial.K, trial.B, trial.Gradient
-                let one = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> 1.0)
+                let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
                 let under = $"with {threads trial} threads"
 
                 [
                     trial.Conv(s, x, k, b) =~= trial.Oracle(s, x, k, b)
                     |> named $"forward {under}" "the definition"
 
-                    for operation, first, second in
-                        [
-                            Operation.BackwardInput, dy, k
-                            Operation.BackwardKernel, x, dy
-                            Operation.BackwardBias, dy, one
-                            Operation.Transposed, dy, k
-                        ] do
+                    for operation in [ Operation.BackwardInput; Operation.BackwardKernel; Operation.BackwardBias; Operation.Transposed ] do
                         if trial.Profile.Offers(operation, s) then
+                            let first, second = trial.Operands operation
+
                             trial.ApplyAgain(operation, s, first, second, None)
                             =~= trial.OracleOf(operation, s, first, second)
                             |> named $"{Operation.title operation} {under}" "the definition"

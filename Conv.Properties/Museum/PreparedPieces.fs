@@ -162,6 +162,10 @@ let private prepared (prepare: Subject -> ConvShape -> float32[] -> float32[] ->
     let subject = Textbook.subject name honest
 
     { subject with
+        Profile =
+            { subject.Profile with
+                Capabilities = subject.Profile.Capabilities.Add Prepares
+            }
         Prepare = fun shape k b -> prepare subject shape (Array.copy k) (Array.copy b)
     }
 

@@ -305,7 +305,7 @@ let private preparedReversed =
         Profile =
             { plain.Profile with
                 Traits = Traits(Deterministic = true)
-                Capabilities = set [ Forward; Placed; Workspace; Concurrent ]
+                Capabilities = set [ Forward; Placed; Prepares; Workspace; Concurrent ]
             }
         Prepare = reversed.Prepare
         Place = reversed.Place

@@ -54,6 +54,9 @@ module internal Operation =
         | _ when isForward operation -> output s
         | _ -> input s
 
+    /// Elements of a tensor of such dimensions.
+    let elements (d0: int, d1: int, d2: int, d3: int) = int64 d0 * int64 d1 * int64 d2 * int64 d3
+
     /// Elements of the result.
     let length operation (s: ConvShape) =
         match operation with

@@ -554,25 +554,25 @@ let private sparse =
 
 /// What a style costs of what it may: most of what is behind a size shows in a problem that costs little, and the cheaper problems are, the
 /// more of them there is time for.
-type private Part =
-    | Any
-    | Whole
+type private Allowance =
+    | Parts
+    | All
 
 /// The styles and their shares, as docs/generators.md describes them.
 let private styles =
     [
-        6, Any, joint
-        3, Any, layer
-        5, Any, usual
-        3, Any, blocks
-        2, Any, deep
-        4, Any, line
-        3, Whole, planes
-        2, Any, patches
-        2, Any, long
-        2, Any, groups
-        2, Any, sparse
-        1, Any, coincident
+        6, Parts, joint
+        3, Parts, layer
+        5, Parts, usual
+        3, Parts, blocks
+        2, Parts, deep
+        4, Parts, line
+        3, All, planes
+        2, Parts, patches
+        2, Parts, long
+        2, Parts, groups
+        2, Parts, sparse
+        1, Parts, coincident
     ]
 
 /// Any problem of a size, with the subject's hints of where to look: three draws in four take a kernel, stride or dilation of the few that it
@@ -587,16 +587,16 @@ let geometry size (traits: Traits) : Gen<ConvShape> =
     | Small -> Generate.geometry traits
     | _ ->
         gen {
-            let! cost, plan =
-                Gen.frequency [ for share, cost, style in styles -> share, style |> Gen.map (fun plan -> cost, plan) ]
+            let! allowance, plan =
+                Gen.frequency [ for share, allowance, style in styles -> share, style |> Gen.map (fun plan -> allowance, plan) ]
 
             let! plan = hinted traits.KernelSizes (fun k p -> { p with Kernel = k }) plan
             let! plan = hinted traits.Strides (fun v p -> { p with Stride = v }) plan
             let! plan = hinted traits.Dilations (fun v p -> { p with Dilation = v }) plan
 
             let! part =
-                match size, cost with
-                | Middle, Any -> Gen.elements [ 1L; 4L; 12L; 12L ]
+                match size, allowance with
+                | Middle, Parts -> Gen.elements [ 1L; 4L; 12L; 12L ]
                 | _ -> Gen.constant 1L
 
             return fitPlan (budget size / part) plan

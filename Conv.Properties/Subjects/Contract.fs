@@ -246,7 +246,6 @@ module internal Contract =
 
         let length name (right: int64) = if name = tensor then wrong else int right
         let zeros name right = Array.zeroCreate<float32>(length name right)
-        let elements (d0: int, d1: int, d2: int, d3: int) = int64 d0 * int64 d1 * int64 d2 * int64 d3
 
         match operation with
         | Operation.Forward ->
@@ -271,8 +270,8 @@ module internal Contract =
                     convolution
                     operation
                     shape
-                    (zeros "first" (elements (Operation.first operation shape)))
-                    (zeros "second" (elements (Operation.second operation shape)))
+                    (zeros "first" (Operation.elements (Operation.first operation shape)))
+                    (zeros "second" (Operation.elements (Operation.second operation shape)))
                     (zeros "bias" bias)
                     result)
 
@@ -281,6 +280,7 @@ module internal Contract =
             [
                 Forward
                 Placed
+                Prepares
                 Workspace
                 Concurrent
                 Misuse

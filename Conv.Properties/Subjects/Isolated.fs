@@ -416,7 +416,7 @@ let private connect (limits: Limits) (spec: string) =
 let private names =
     dict
         [
-            for c in [ Forward; Gradients; Transposed; Fused; Placed; Workspace; OutputSize; Concurrent ] -> string c, c
+            for c in [ Forward; Gradients; Transposed; Fused; Placed; Prepares; Workspace; OutputSize; Concurrent ] -> string c, c
         ]
 
 /// The subject that `spec` names, each thread's in a process of its own. Raises `CannotOpen`.

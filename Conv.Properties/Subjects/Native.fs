@@ -278,6 +278,7 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
                         if outputSize.IsSome then
                             OutputSize
                         if prepared.IsSome then
+                            Prepares
                             Workspace
                             Concurrent
                     ]

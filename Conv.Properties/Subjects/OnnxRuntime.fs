@@ -172,7 +172,7 @@ let internal openLibrary (name: string) variant (path: string option) : string *
                 match variant with
                 | Same -> set [ Forward; Placed ]
                 | Variable -> set [ Forward; Placed; Transposed ]
-                | Constant -> set [ Forward; Placed; Transposed; Concurrent ]
+                | Constant -> set [ Forward; Placed; Transposed; Prepares; Concurrent ]
         }
 
     let subject =

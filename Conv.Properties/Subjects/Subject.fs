@@ -18,6 +18,8 @@ type internal Capability =
     | Views
     /// Calls on memory of the kit's choosing.
     | Placed
+    /// Weights that are prepared once and run many times, perhaps by a way of their own.
+    | Prepares
     /// A workspace whose size is advertised, and that the caller supplies.
     | Workspace
     /// The number of threads may be the caller's to choose.

@@ -120,6 +120,9 @@ type HostileLibraries() =
     [<InlineData("refuse", "refused")>]
     [<InlineData("invalid", "refused")>]
     [<InlineData("code", "garbled")>]
+    [<InlineData("declines-late", "touched")>]
+    [<InlineData("reads-behind", "crashed")>]
+    [<InlineData("reads-before", "crashed")>]
     [<InlineData("write-after", "touched")>]
     [<InlineData("write-before", "touched")>]
     [<InlineData("write-input", "touched")>]
@@ -180,6 +183,29 @@ type HostileLibraries() =
         )
 
         Assert.Equal(Conclusion.Violates, Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results))
+
+    [<NeedsTheory("gcc")>]
+    // A pool of four is full after the first cases of any law.
+    [<InlineData("pool", "PREPARED-LIFE")>]
+    [<InlineData("trusts-workspace", "PREPARED-LIFE")>]
+    [<InlineData("tunes", "REPEATABLE")>]
+    [<InlineData("honest", "")>]
+    member _.``What a library keeps from call to call shows``(fault: string, broken: string) =
+        let subject = Open.subject (Hostile.limitsUntil "holds" fault) ("native:" + Hostile.library.Value)
+
+        let laws =
+            [ "MODEL-EXACT"; "REPEATABLE"; "PREPARED-LIFE" ]
+            |> List.map (All.tryFind >> Option.get)
+
+        let options = { Run.defaults with Threads = 1; Reach = Reach.Small }
+        let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+        subject.Foreign |> Option.iter _.Renew()
+
+        let failed =
+            [ for r in results |> List.filter _.Failure.IsSome -> r.Law.Id ]
+            |> List.distinct
+
+        Assert.Equal<string>((if broken = "" then [] else [ broken ]), failed)
 
     [<NeedsTheory("gcc")>]
     [<InlineData("left-over-rows", true)>]

@@ -108,7 +108,11 @@ let ``the others have many outputs, patches beyond 64 MiB, and of one kind beyon
 
 [<Fact>]
 let ``a machine with too little memory is refused`` () =
-    Assert.True((VerifyHuge.refusal VerifyHuge.needed).IsNone)
-    Assert.Contains("needs", (VerifyHuge.refusal (VerifyHuge.needed - 1L)).Value)
+    for foreign in [ false; true ] do
+        let needed = VerifyHuge.needed foreign
+        Assert.True((VerifyHuge.refusal foreign needed).IsNone)
+        Assert.Contains("needs", (VerifyHuge.refusal foreign (needed - 1L)).Value)
+
+    Assert.True(VerifyHuge.needed true > VerifyHuge.needed false + (8L <<< 30) - (1L <<< 20))
     Assert.Equal(2, Cli.run [| "verify"; "loop"; "--huge"; "--cases"; "3" |])
     Assert.Equal(2, Cli.run [| "verify"; "loop"; "--huge"; "--guard-pages" |])

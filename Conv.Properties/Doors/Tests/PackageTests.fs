@@ -90,7 +90,8 @@ type Packages() =
         let first = Conformance.Laws.Count
 
         let layer =
-            let offered = set [ Forward; Placed; Workspace; Concurrent; Misuse; Threads; Gradients; Views ]
+            let offered =
+                set [ Forward; Placed; Prepares; Workspace; Concurrent; Misuse; Threads; Gradients; Views ]
 
             All.laws
             |> List.filter (fun law -> List.forall offered.Contains law.Needs)

@@ -116,6 +116,11 @@ int conv2d_forward_f32(const conv2d_problem *p, const float *x, const float *k, 
 
   convolve(p, x, k, b, y);
 
+  /* It says that it does not take the problem when the output is written. */
+  if (is("declines-late") && p->groups > 1) return CONV_UNSUPPORTED;
+  /* Nothing comes of what it reads there. */
+  if (is("reads-behind")) (void)*(volatile const float *)(x + input_length(p));
+  if (is("reads-before")) (void)*(volatile const float *)(x - 1);
   if (is("write-after")) y[output_length(p)] = 1;
   if (is("write-before")) y[-1] = 1;
   if (is("write-input") && input_length(p) > 0) ((float *)x)[input_length(p) - 1] += 1;
@@ -131,6 +136,13 @@ int conv2d_forward_f32(const conv2d_problem *p, const float *x, const float *k, 
   }
   if (is("nan"))
     for (int64_t at = 0; at < output_length(p); at++) y[at] = NAN;
+  /* From the sixth call of a problem on its sums go another way. */
+  static conv2d_problem tuned;
+  static int runs = 0;
+  runs = memcmp(&tuned, p, sizeof *p) == 0 ? runs + 1 : 1;
+  tuned = *p;
+  if (is("tunes") && runs > 5)
+    for (int64_t at = 0; at < output_length(p); at++) y[at] = nextafterf(y[at], y[at] + 1);
   if (is("random") && output_length(p) > 0) y[0] += (float)(calls & 1);
   if (is("remembers")) {
     /* The result of the first call with so many outputs. */
@@ -151,7 +163,11 @@ int conv2d_forward_f32(const conv2d_problem *p, const float *x, const float *k, 
 int32_t conv_subject_abi_version(void) { return is("version") ? 2 : 1; }
 
 const char *conv_subject_profile(void) {
-  return is("profile") ? "I am the best convolution" : is("profile-field") ? "arithmetic=perfect" : "shapes=all";
+  return is("profile")         ? "I am the best convolution"
+         : is("profile-field") ? "arithmetic=perfect"
+         : is("declines-late") ? ""
+         : is("tunes")         ? "shapes=all deterministic=yes"
+                               : "shapes=all";
 }
 
 int conv2d_output_size(const conv2d_problem *p, int64_t *height, int64_t *width) {
@@ -165,27 +181,62 @@ int conv2d_output_size(const conv2d_problem *p, int64_t *height, int64_t *width)
 struct conv2d_prepared {
   conv2d_problem problem;
   const float *weight, *bias;
+  int64_t serial;
 };
+
+/* Released ones that are used again for the same problem, with the bias that they had where there is none; few of them. */
+enum { POOL = 4 };
+static conv2d_prepared *pool[POOL];
+static int pooled = 0;
+
+static conv2d_prepared *take_released(const conv2d_problem *p) {
+  for (int at = 0; at < pooled; at++)
+    if (memcmp(&pool[at]->problem, p, sizeof *p) == 0) {
+      conv2d_prepared *found = pool[at];
+      pool[at] = pool[--pooled];
+      return found;
+    }
+  return NULL;
+}
 
 /* It keeps the caller's pointers where it is told to, though they are gone when it has returned. */
 int conv2d_prepare_f32(const conv2d_problem *p, const float *k, const float *b, conv2d_prepared **prepared, int64_t *workspace) {
-  *workspace = is("workspace") ? -1 : 0;
+  static int64_t serials = 0x5eed000000000001;
+  *workspace = is("workspace") ? -1 : is("trusts-workspace") ? weight_length(p) * 4 + 8 : 0;
   *prepared = NULL;
   if (is("prepare")) return CONV_OK;
+  conv2d_prepared *released = is("pool") ? take_released(p) : NULL;
   conv2d_prepared *made = malloc(sizeof *made);
   made->problem = *p;
+  made->serial = serials++;
   made->weight = is("keeps-pointers") ? k : memcpy(malloc(weight_length(p) * 4 + 4), k, weight_length(p) * 4);
   made->bias = b && !is("keeps-pointers") ? memcpy(malloc(p->out_channels * 4), b, p->out_channels * 4) : b;
+  if (released && !b) made->bias = released->bias;
+  free(released);
   *prepared = made;
   return CONV_OK;
 }
 
 int conv2d_run_f32(const conv2d_prepared *prepared, const float *x, float *y, void *workspace) {
-  (void)workspace;
-  convolve(&prepared->problem, x, prepared->weight, prepared->bias, y);
+  const float *weight = prepared->weight;
+  if (is("trusts-workspace")) {
+    /* Its weights may be there from the run before, with its number behind them. */
+    int64_t length = weight_length(&prepared->problem) * 4;
+    if (memcmp((char *)workspace + length, &prepared->serial, 8) != 0) {
+      memcpy(workspace, weight, length);
+      memcpy((char *)workspace + length, &prepared->serial, 8);
+    }
+    weight = workspace;
+  }
+  convolve(&prepared->problem, x, weight, prepared->bias, y);
   return CONV_OK;
 }
 
 /* The copies stay: a leak of a few bytes is no subject of these tests. */
-void conv2d_release(conv2d_prepared *prepared) { free(prepared); }
+void conv2d_release(conv2d_prepared *prepared) {
+  if (is("pool") && pooled < POOL)
+    pool[pooled++] = prepared;
+  else
+    free(prepared);
+}
 #endif
