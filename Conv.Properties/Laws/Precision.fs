@@ -23,7 +23,7 @@ let private precisionInput =
             Source = "docs/bounds.md, lemma 18"
             Domain = "AnyOrder, and reduced precisions by what they declare"
             Data = Significant
-            Beyond = Law.beyond 40 10
+            Beyond = Law.beyond 160 20
         }
         (fun trial ->
             let s, x = trial.Shape, trial.X

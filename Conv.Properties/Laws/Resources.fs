@@ -258,6 +258,15 @@ let private broadcasts (d0: int, d1: int, d2: int, d3: int) =
         "one image for all", d1 * d2 * d3, TensorView(0, 0, d2 * d3, d3, 1)
     ]
 
+/// Some channels of a tensor of twice as many: images, or pixels, that lie apart, each of them dense.
+let private halves (d0: int, d1: int, d2: int, d3: int) =
+    let image, pixel = 2 * d1 * d2 * d3, 2 * d1
+
+    [
+        "images apart", d0 * image, TensorView(image / 2, image, d2 * d3, d3, 1)
+        "channels last, pixels apart", d0 * image, TensorView(d1, image, 1, d3 * pixel, pixel)
+    ]
+
 let private stridedViews =
     Law.equations
         5
@@ -276,10 +285,16 @@ let private stridedViews =
 
             let same = same trial
             let pick at (choices: (string * int * TensorView) list) = choices[trial.Choose(at, 0, choices.Length - 1)]
-            let xs = layouts (Operation.input s) @ broadcasts (Operation.input s)
+
+            let xs =
+                layouts (Operation.input s)
+                @ broadcasts (Operation.input s)
+                @ halves (Operation.input s)
+
+            let once dims = layouts dims @ halves dims
             let inputName, inputLength, inputView = pick 0 xs
-            let kernelName, kernelLength, kernelView = pick 1 (layouts (Operation.kernel s))
-            let outputName, outputLength, outputView = pick 2 (layouts (Operation.output s))
+            let kernelName, kernelLength, kernelView = pick 1 (once (Operation.kernel s))
+            let outputName, outputLength, outputView = pick 2 (once (Operation.output s))
 
             /// The memory of a view, drawn where the tensor is, and the contiguous copy.
             let memory (dense: Approx) length (view: TensorView) =
