@@ -168,7 +168,7 @@ type HostileLibraries() =
 
     [<NeedsFact("gcc")>]
     member _.``What a fresh process does not repeat is pursued to the calls that it takes``() =
-        let subject = Open.subject (Hostile.limits "tires") ("native:" + Hostile.library.Value)
+        let subject = Open.subject (Hostile.limitsUntil "holds" "tires") ("native:" + Hostile.library.Value)
         let laws = [ (All.tryFind "MODEL-EXACT").Value ]
         let options = { Run.defaults with Cases = 60; Threads = 1 }
         let results = Run.all options (Run.jobs options laws [ subject ]) ignore
