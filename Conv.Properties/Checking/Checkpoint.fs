@@ -17,6 +17,7 @@ let pathIn (folder: string) = Path.Combine(folder, "conformance.partial.json")
 let heading (options: Run.Options) (laws: Law list) (subjects: Subject list) =
     {
         CaseFormat = Case.format
+        Build = string typeof<State>.Module.ModuleVersionId
         Seed = options.Seed
         Cases = options.Cases
         Reach = options.Reach.Name
@@ -52,6 +53,8 @@ let load (path: string) (heading: Heading) : Result<State list, string> =
                 [
                     if other.CaseFormat <> heading.CaseFormat then
                         "cases of another version"
+                    if other.Build <> heading.Build then
+                        "another build of the kit"
                     if other.Seed <> heading.Seed then
                         $"--seed 0x{other.Seed:x}"
                     if other.Cases <> heading.Cases then

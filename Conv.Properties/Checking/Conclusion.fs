@@ -3,6 +3,7 @@ module internal Conv.Properties.Conclusion
 
 open System.Collections.Generic
 open MathNet.Numerics.Distributions
+open MathNet.Numerics.Statistics
 open Conv
 
 /// The deciding cases and distinct shapes from which a law with generated cases may be said to hold.
@@ -140,6 +141,33 @@ type Verdict =
     | Unsettled of reasons: string list
     /// No selected law can be satisfied by a shape that the subject supports: nothing was to be exercised.
     | Silent
+
+/// Which way the errors of a law's results lean on positive data: the mean of the signed errors over their bounds, and its standard error.
+type Lean = { Mean: float; StandardError: float }
+
+/// The fewest cases that tell a lean, and the standard errors and the size beyond which it is no chance.
+let private fewestLeans, manyErrors, leanWorthSaying = 12, 6.0, 0.05
+
+/// Of the cases that tell it, if they are enough.
+let leanOf (leans: float list) =
+    if leans.Length < fewestLeans then
+        None
+    else
+        let struct (mean, deviation) = Statistics.MeanStandardDeviation(leans)
+        Some { Mean = mean; StandardError = deviation / sqrt (float leans.Length) }
+
+/// What is said of results that lean; it warns, and accuses nobody: docs/decisions/0011-reach.md.
+let leaning (cells: Cell list) =
+    [
+        for cell in cells do
+            match cell.Results |> List.collect _.Leans |> leanOf with
+            | Some lean when
+                abs lean.Mean > leanWorthSaying
+                && abs lean.Mean > manyErrors * lean.StandardError
+                ->
+                cell.Law, lean
+            | _ -> ()
+    ]
 
 /// The distinct problems that decided for a law, but for those of formulas.
 let shapesOf (cells: Cell list) =

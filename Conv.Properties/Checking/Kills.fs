@@ -3,24 +3,26 @@
 module internal Conv.Properties.Kills
 
 open System
+open System.Collections.Concurrent
 open System.Collections.Generic
 open System.Diagnostics
 open System.Threading.Tasks
 open Conv
 
-/// What one law came to on one piece in one tier.
+/// What one law came to on one piece in one tier, on problems of one size.
 [<NoEquality; NoComparison>]
 type Cell =
     {
         Law: Law
         Tier: Tier
-        /// Cases up to the one that failed; none where every case held.
+        Size: Reach.Size
+        /// Cases of the size up to the one that failed; none where every case held.
         Kill: int option
         /// Cases judged.
         Cases: int
         Milliseconds: float
-        /// The counterexample, shrunk when it is asked for.
-        Failure: Lazy<Run.Failure> option
+        /// The counterexample, found again and shrunk when it is asked for: until then none of its tensors is kept.
+        Failure: Lazy<Run.Failure option>
     }
 
 /// A piece and the laws that it can be asked.
@@ -28,15 +30,15 @@ type Cell =
 type Row = { Piece: Piece; Cells: Cell list }
 
 module Row =
-    /// One cell for each law: of the tier that kills soonest, if one does.
+    /// One cell for each law: of the smallest size that kills, and the tier that kills soonest, if one does.
     let laws row =
         row.Cells
         |> List.groupBy _.Law.Id
-        |> List.map (fun (_, tiers) ->
-            tiers
-            |> List.minBy (fun cell -> cell.Kill |> Option.defaultValue Int32.MaxValue))
+        |> List.map (fun (_, cells) ->
+            // The smallest problems that kill, and of them the first.
+            cells |> List.minBy (fun cell -> cell.Kill.IsNone, cell.Size, cell.Kill))
 
-    /// The laws that kill, each in the tier that kills soonest.
+    /// The laws that kill, each in the size and tier that kill soonest.
     let killers row = laws row |> List.filter _.Kill.IsSome
 
 /// The first failure of a subject that all laws take turns on.
@@ -50,42 +52,64 @@ type First =
         Milliseconds: float
     }
 
-let private sessions options laws subject =
-    Run.jobs options laws [ subject ]
-    |> Array.map (fun (law, subject, tier) -> Run.Session(options, law, subject, tier))
+/// Cases of a law within which most pieces that small problems kill are dead.
+let private soon = 4
 
-/// Every law on a subject, each to its first failure or to its end.
-let private cells options laws subject =
-    [
-        for session in sessions options laws subject do
-            while not session.Ended do
-                session.Step()
+/// Every law on a subject, each size to its first failure or to its end. Larger problems are asked of what outlives the first small ones.
+let private cells (options: Run.Options) laws (subject: Subject) =
+    let jobs = Rounds.jobs options laws [ subject ]
 
-            let killed = session.Found.IsSome
+    let ofSize size =
+        [
+            for law, subject, tier in jobs do
+                let run () =
+                    let session = Run.Session(options, law, subject, tier, size)
 
-            {
-                Law = session.Law
-                Tier = session.Tier
-                Kill = if killed then Some session.Cases else None
-                Cases = session.Cases
-                Milliseconds = session.Milliseconds
-                Failure =
-                    if killed then
-                        Some(
+                    while not session.Ended do
+                        session.Step()
+
+                    session
+
+                let session = run ()
+
+                if session.Cases > 0 then
+                    let killed = session.Found.IsSome
+
+                    {
+                        Law = law
+                        Tier = tier
+                        Size = size
+                        Kill = if killed then Some session.Cases else None
+                        Cases = session.Cases
+                        Milliseconds = session.Milliseconds
+                        Failure =
                             lazy
-                                (session.Shrink()
-                                 session.Result.Failure.Value)
-                        )
-                    else
-                        None
-            }
-    ]
+                                (if killed then
+                                     Pursuit.renew subject
+                                     let again = run ()
+                                     again.Shrink()
+                                     again.Result.Failure
+                                 else
+                                     None)
+                    }
+        ]
 
+    let small = ofSize Reach.Small
+
+    if
+        small
+        |> List.exists (fun cell -> cell.Kill |> Option.exists (fun kill -> kill <= soon))
+    then
+        small
+    else
+        small @ ofSize Reach.Middle @ ofSize Reach.Large
+
+/// One item at a time for each thread: some take a thousand times as long as others.
 let private inParallel threads (items: 'a list) (work: 'a -> 'b) : 'b list =
-    let items = Array.ofList items
     let results = Array.zeroCreate items.Length
+    let items = Partitioner.Create(List.indexed items, EnumerablePartitionerOptions.NoBuffering)
 
-    Parallel.For(0, items.Length, ParallelOptions(MaxDegreeOfParallelism = threads), (fun at -> results[at] <- work items[at]))
+    Parallel.ForEach(items, ParallelOptions(MaxDegreeOfParallelism = threads), (fun (at, item) -> results[at] <- work item))
     |> ignore<ParallelLoopResult>
 
     List.ofArray results
@@ -96,14 +120,20 @@ let matrix (options: Run.Options) (laws: Law list) (pieces: Piece list) (progres
 
     inParallel options.Threads pieces (fun piece ->
         let row = { Piece = piece; Cells = cells options laws piece.Subject }
+        // What it has kept from its calls.
+        Pursuit.renew piece.Subject
         lock gate (fun () -> progress row)
         row)
 
-/// The first failure of a subject, where the laws take these turns on one thread.
-let first turns (options: Run.Options) (laws: Law list) (subject: Subject) : First option =
+/// The first failure of a subject, where the laws take their turns on one thread.
+let first (options: Run.Options) (laws: Law list) (subject: Subject) : First option =
     let clock = Stopwatch.StartNew()
-    let sessions = sessions options laws subject
-    let opening = Queue(Run.opening turns sessions)
+
+    let sessions =
+        Rounds.jobs options laws [ subject ]
+        |> Array.map (fun (law, subject, tier) -> Run.Session(options, law, subject, tier))
+
+    let opening = Queue(Rounds.opening options sessions)
     let rounds = Queue sessions
     let mutable cases = 0
     let mutable killer = None
@@ -126,18 +156,19 @@ let first turns (options: Run.Options) (laws: Law list) (subject: Subject) : Fir
     killer
     |> Option.map (fun law -> { Law = law; Cases = cases; Milliseconds = elapsed })
 
-/// The first failure of every piece with each of so many seeds, from the options' on. One piece at a time, so that the times mean something.
-let firsts turns (options: Run.Options) seeds laws (pieces: Piece list) (progress: Piece -> unit) : (Piece * First option list) list =
-    [
-        for piece in pieces do
-            let found =
-                [
-                    for seed in 0 .. seeds - 1 -> first turns { options with Seed = options.Seed + uint64 seed } laws piece.Subject
-                ]
+/// The first failure of every piece with each of so many seeds, from the options' on; each piece on one thread.
+let firsts (options: Run.Options) seeds laws (pieces: Piece list) (progress: Piece -> unit) : (Piece * First option list) list =
+    let gate = obj ()
 
-            progress piece
-            piece, found
-    ]
+    inParallel options.Threads pieces (fun piece ->
+        let found =
+            [
+                for seed in 0 .. seeds - 1 -> first { options with Seed = options.Seed + uint64 seed } laws piece.Subject
+            ]
+
+        Pursuit.renew piece.Subject
+        lock gate (fun () -> progress piece)
+        piece, found)
 
 /// A counterexample, and whether it fails alone: in a process that has judged nothing before.
 [<NoEquality; NoComparison>]
@@ -147,7 +178,7 @@ let private smallestOf isAlone (row: Row) : Counterexample option =
     let failures =
         Row.killers row
         |> List.truncate 3
-        |> List.choose (fun cell -> cell.Failure |> Option.map (fun failure -> cell.Law, failure.Value))
+        |> List.choose (fun cell -> cell.Failure.Value |> Option.map (fun failure -> cell.Law, failure))
         |> List.sortBy (fun (_, failure) -> Shrink.measure failure.Shrunk)
 
     // What a subject with a memory was shrunk to may need the calls before it; the case as drawn may not.
@@ -189,19 +220,10 @@ let idle (laws: Law list) (rows: Row list) =
 
 /// A turn of the derived order: milliseconds a case, and how many of the pieces still standing are expected to fall to it.
 [<NoEquality; NoComparison>]
-type Turn =
-    {
-        Law: Law
-        Tier: Tier
-        Milliseconds: float
-        Kills: float
-    }
-
-    /// As `Order.turns` has it.
-    member turn.Key = struct (turn.Law.Id, turn.Tier.Name)
+type Turn = { Turn: Order.Turn; Milliseconds: float; Kills: float }
 
 /// Turns beyond which the laws go round whatever is expected of them.
-let private mostTurns = 2000
+let private mostTurns = 3000
 
 /// The turns in which a broken subject is expected to fail soon. A piece that fails in the n-th case of a law falls to one of its cases with
 /// probability 2/(n+2), the mean of what one draw tells under a uniform prior. The next turn is always the law's with the most expected
@@ -211,11 +233,10 @@ let order (rows: Row list) : Turn list =
     let candidates =
         rows
         |> List.collect (fun row -> row.Cells |> List.map (fun cell -> row.Piece.Id, cell))
-        |> List.groupBy (fun (_, cell) -> struct (cell.Law.Id, cell.Tier.Name))
-        |> List.map (fun (_, cells) ->
+        |> List.groupBy (fun (_, cell) -> ({ Law = cell.Law.Id; Tier = cell.Tier.Name; Size = cell.Size }: Order.Turn))
+        |> List.map (fun (turn, cells) ->
             let milliseconds = cells |> List.sumBy (fun (_, cell) -> cell.Milliseconds)
             let cases = cells |> List.sumBy (fun (_, cell) -> cell.Cases)
-            let _, one = cells.Head
 
             let kills =
                 [|
@@ -225,7 +246,7 @@ let order (rows: Row list) : Turn list =
                         | None -> ()
                 |]
 
-            one, max 1e-3 (milliseconds / float (max 1 cases)), kills)
+            turn, max 1e-3 (milliseconds / float (max 1 cases)), kills)
         |> List.filter (fun (_, _, kills) -> kills.Length > 0)
 
     let standing = Dictionary<string, float>()
@@ -234,13 +255,13 @@ let order (rows: Row list) : Turn list =
         standing[row.Piece.Id] <- 1.0
 
     let expected kills = kills |> Array.sumBy (fun struct (piece: string, p) -> p * standing[piece])
-    let waiting = HashSet [ for cell, _, _ in candidates -> struct (cell.Law.Id, cell.Tier.Name) ]
+    let waiting = HashSet [ for turn, _, _ in candidates -> struct (turn.Law, turn.Tier) ]
 
     [
         let mutable turns = 0
 
         while waiting.Count > 0 && turns < mostTurns do
-            let cell, milliseconds, kills =
+            let turn, milliseconds, kills =
                 candidates
                 |> List.maxBy (fun (_, milliseconds, kills) -> expected kills / milliseconds)
 
@@ -249,13 +270,8 @@ let order (rows: Row list) : Turn list =
             for struct (piece, p) in kills do
                 standing[piece] <- standing[piece] * (1.0 - p)
 
-            waiting.Remove(struct (cell.Law.Id, cell.Tier.Name)) |> ignore<bool>
+            waiting.Remove(struct (turn.Law, turn.Tier)) |> ignore<bool>
             turns <- turns + 1
 
-            {
-                Law = cell.Law
-                Tier = cell.Tier
-                Milliseconds = milliseconds
-                Kills = fallen
-            }
+            { Turn = turn; Milliseconds = milliseconds; Kills = fallen }
     ]

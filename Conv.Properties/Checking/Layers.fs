@@ -7,7 +7,7 @@ open System.Threading.Tasks
 open FsCheck.FSharp
 open Conv
 
-/// Exact draws of a shape that all agreed with the definition: from how many numbers each, and how many (lemma 21).
+/// Exact draws of an operation on a shape that all agreed with the definition: from how many numbers each, and how many (lemma 21).
 type Certificate =
     {
         Numbers: int
@@ -16,6 +16,14 @@ type Certificate =
 
     /// What a fault that does not depend on the values escapes with, at most.
     member c.EscapeProbability = Math.Pow(2.0 / float c.Numbers, float c.Draws)
+
+/// What exact draws of an operation on a shape came to.
+[<NoEquality; NoComparison>]
+type Certified =
+    | Certified of Certificate
+    /// There are too few numbers on which its sums are exact.
+    | Uncertified
+    | Differs of Verdict * Case
 
 /// How closely layers are looked at.
 type Depth =
@@ -36,14 +44,19 @@ type Result =
         Sampled: Verdict
         /// CHECKSUM on problems like it, each with what was changed and its case.
         Neighbours: (string * Verdict * Case) list
-        /// What exact draws of the whole output say, where they were made.
-        Certificate: Certificate option
+        /// Laws of special values at the layer's own size, a case each.
+        Special: (string * Verdict * Case) list
+        /// What exact draws of whole results say of each operation, where they were made.
+        Certificates: (Operation * Certified) list
         /// The exact case, for replaying.
         Case: Case option
         Seconds: float
     }
 
 let private checksum = Model.weighing
+
+/// Paths that are taken for many channels treat what is not finite in their own way.
+let private special = [ "NAN-LOCAL"; "INFINITY"; "NONFINITE-KERNEL" ] |> List.choose All.tryFind
 
 /// Elements of the output that are looked at one by one.
 let private samples = 64
@@ -233,13 +246,15 @@ let private aim = 1e-6
 /// The most draws that are made for one.
 let private mostDraws = 12
 
-/// Exact draws on a shape until the aim is reached, or one that does not agree.
-let private certify (subject: Subject) seed name (s: ConvShape) : Result<Certificate, Verdict * Case> option =
-    // The lemma asks for independent entries of all operands, the bias among them.
-    let draw index =
-        { caseOn Model.certificate subject seed name index s with
-            Args = Model.withBias
-        }
+/// What a subject is certified for on a shape: the operation, the law it is held to, and the choices by which the law asks it. The lemma asks
+/// for independent entries of all operands, the bias among them.
+let private certifiable (subject: Subject) (s: ConvShape) =
+    (Operation.Forward, Model.certificate, Model.withBias) :: Adjoint.certificates
+    |> List.filter (fun (operation, _, _) -> subject.Profile.Offers(operation, s))
+
+/// Exact draws of an operation until the aim is reached, or one that does not agree.
+let private certify (subject: Subject) seed name (s: ConvShape) (operation: Operation, law: Law, choices) =
+    let draw index = { caseOn law subject seed $"{name}/{operation}" index s with Args = choices }
 
     let numbers (case: Case) =
         match case.Fill with
@@ -251,20 +266,21 @@ let private certify (subject: Subject) seed name (s: ConvShape) : Result<Certifi
         let least = min least (numbers case)
 
         if least <= 2 then
-            None
+            Uncertified
         else
-            match Model.certificate.Judge subject case with
+            match law.Judge subject case with
             | Holds _ ->
                 let certificate = { Numbers = least; Draws = draws + 1 }
 
-                if certificate.EscapeProbability < aim then Some(Ok certificate)
-                elif draws + 1 >= mostDraws then Some(Ok certificate)
-                else next (draws + 1) least
+                if certificate.EscapeProbability < aim || draws + 1 >= mostDraws then
+                    Certified certificate
+                else
+                    next (draws + 1) least
             | Breaks _
-            | Faulted _ as verdict -> Some(Error(verdict, case))
-            | _ -> None
+            | Faulted _ as verdict -> Differs(verdict, case)
+            | _ -> Uncertified
 
-    next 0 Int32.MaxValue
+    operation, next 0 Int32.MaxValue
 
 let private hold depth seed (layer: Workload.Layer) (subject: Subject) =
     let clock = Diagnostics.Stopwatch.StartNew()
@@ -277,7 +293,8 @@ let private hold depth seed (layer: Workload.Layer) (subject: Subject) =
             Checksum = Unsupported "the layer"
             Sampled = Unsupported "the layer"
             Neighbours = []
-            Certificate = None
+            Special = []
+            Certificates = []
             Case = None
             Seconds = 0.0
         }
@@ -288,30 +305,28 @@ let private hold depth seed (layer: Workload.Layer) (subject: Subject) =
         else
             let case = caseOn checksum subject seed layer.Name 0 s
 
-            let certified =
-                match depth with
-                | Layer -> None
-                | Named -> certify subject seed layer.Name s
-
-            let asked =
-                { nothing with
-                    Checksum = checksum.Judge subject case
-                    Sampled = sampled subject (Fill.mix (seed + uint64 s.InChannels)) s
-                    Neighbours =
-                        [
-                            for at, (name, shape) in List.indexed (neighbours depth s) do
-                                if subject.Profile.Supports shape then
-                                    let case = caseOn checksum subject seed layer.Name (at + 1) shape
-                                    name, checksum.Judge subject case, case
-                        ]
-                    Case = Some case
-                }
-
-            match certified with
-            | Some(Ok certificate) -> { asked with Certificate = Some certificate }
-            // A draw that differs is the counterexample, whatever the checksum says.
-            | Some(Error(verdict, case)) -> { asked with Checksum = verdict; Case = Some case }
-            | None -> asked
+            { nothing with
+                Certificates =
+                    match depth with
+                    | Layer -> []
+                    | Named -> certifiable subject s |> List.map (certify subject seed layer.Name s)
+                Checksum = checksum.Judge subject case
+                Sampled = sampled subject (Fill.mix (seed + uint64 s.InChannels)) s
+                Neighbours =
+                    [
+                        for at, (name, shape) in List.indexed (neighbours depth s) do
+                            if subject.Profile.Supports shape then
+                                let case = caseOn checksum subject seed layer.Name (at + 1) shape
+                                name, checksum.Judge subject case, case
+                    ]
+                Special =
+                    [
+                        for law in special do
+                            let case = caseOn law subject seed layer.Name 0 s
+                            law.Id, law.Judge subject case, case
+                    ]
+                Case = Some case
+            }
 
     { result with Seconds = clock.Elapsed.TotalSeconds }
 
@@ -339,7 +354,10 @@ let private holds (result: Result) =
         | _ -> false
 
     match result.Checksum, result.Sampled with
-    | (Holds _ | NotApplicable _), Holds _ -> result.Neighbours |> List.forall (fun (_, verdict, _) -> agrees verdict)
+    | (Holds _ | NotApplicable _), Holds _ ->
+        result.Neighbours @ result.Special
+        |> List.forall (fun (_, verdict, _) -> agrees verdict)
+        && result.Certificates |> List.forall (snd >> _.IsDiffers >> not)
     | _ -> false
 
 let private isBroken verdict =
@@ -351,7 +369,7 @@ let private isBroken verdict =
 /// Why a layer that the subject takes says nothing.
 let private open' (result: Result) =
     let beside =
-        result.Neighbours
+        result.Neighbours @ result.Special
         |> List.tryPick (fun (name, verdict, _) ->
             match verdict with
             | Undecided reason -> Some $"{result.Layer.Name}, {name}: {reason}"
@@ -381,7 +399,9 @@ let conclude (subjects: Subject list) (results: Result list) : Outcome list =
                     let broken (r: Result) =
                         isBroken r.Checksum
                         || isBroken r.Sampled
-                        || r.Neighbours |> List.exists (fun (_, verdict, _) -> isBroken verdict)
+                        || r.Neighbours @ r.Special
+                           |> List.exists (fun (_, verdict, _) -> isBroken verdict)
+                        || r.Certificates |> List.exists (snd >> _.IsDiffers)
 
                     if own |> List.exists broken then
                         Conclusion.Violates

@@ -1,15 +1,10 @@
-/// Holds subjects to laws: the only place that calls FsCheck's engine.
+/// Holds a subject to a law, a case at a time.
 module internal Conv.Properties.Run
 
 open System
-open System.Collections.Concurrent
 open System.Collections.Generic
 open System.Diagnostics
 open System.Text
-open System.Threading
-open System.Threading.Tasks
-open FsCheck
-open FsCheck.FSharp
 open Conv
 open Conv.Properties.Checking
 
@@ -26,6 +21,8 @@ type Options =
         FailFast: bool
         /// How long a run may take; what it has not settled by then stays undecided.
         TimeLimit: TimeSpan option
+        /// The turns that come before the laws go round.
+        Turns: Order.Turns
     }
 
 let defaults =
@@ -37,9 +34,10 @@ let defaults =
         Threads = Environment.ProcessorCount
         FailFast = false
         TimeLimit = None
+        Turns = Order.turns
     }
 
-/// How many cases of each size a law is asked in a tier: the cheap ones first. Larger problems are for the first tier of a law, where faults
+/// How many cases of each size a law is asked in a tier. Larger problems are for the first tier of a law, where faults
 /// of geometry show exactly; the other gets a fourth of them.
 let planned (options: Options) (law: Law) tier =
     if law.Fixed then
@@ -53,14 +51,6 @@ let planned (options: Options) (law: Law) tier =
                 if size <= options.Reach then
                     size, shares * options.Cases / part
         ]
-
-/// The cases of a law in a tier by size and number, in their order.
-let private order (plan: (Reach.Size * int) list) : struct (Reach.Size * int)[] =
-    [|
-        for size, count in plan do
-            for at in 0 .. count - 1 do
-                struct (size, at)
-    |]
 
 /// Of all sizes.
 let plannedCases options law tier = planned options law tier |> List.sumBy snd
@@ -96,6 +86,8 @@ type Result =
         Elements: int64
         /// The largest difference over its bound.
         Ratio: float
+        /// Of the cases that say which way its errors lean, the means of the signed differences over their bounds.
+        Leans: float list
         AgainstOracle: int
         /// Of the cases that decided.
         Shapes: HashSet<ConvShape>
@@ -123,12 +115,18 @@ let private isDeath verdict =
     | Faulted(Foreign _, _) -> true
     | _ -> false
 
-/// One law on one subject in one tier, a case at a time: ends at the first failure.
+/// Whether a case says which way errors lean: of sums in any order to the nearest, the signed errors on positive data are as often above zero as
+/// below; of sums that truncate they are not. On data symmetric about zero the mean is zero by oddness.
+let private tellsLean (law: Law) (subject: Subject) (case: Case) =
+    match case.Fill, subject.Profile.ArithmeticOf case.Problem with
+    | Drawn(Positive, _), (:? AnyOrder) -> law.Kind = ModelBased && law.Needs = [ Forward ] && case.Tier = Bounded
+    | _ -> false
+
+/// One law on one subject in one tier, a case at a time, in this order: ends at the first failure.
 [<Sealed>]
-type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
+type Session private (options: Options, law: Law, subject: Subject, tier: Tier, order: struct (Reach.Size * int)[]) =
     let shapes = HashSet<ConvShape>()
     let discards = Dictionary<string, int>()
-    let order = order (planned options law tier)
     let cases = order.Length
 
     /// The size of the case with this number, and its number among those of the size.
@@ -139,6 +137,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
         Address.caseOf size options.Seed law subject.Profile tier at
 
     let mutable index, held, elements, ratio, oracle = 0, 0, 0L, 0.0, 0
+    let leans = List<float>()
     let mutable leftGrid, undecided, unsupported = 0, 0, 0
     let mutable digest, outputs = 0UL, 0UL
     let marks = StringBuilder()
@@ -162,8 +161,12 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
         discards[reason] <- before + 1
 
-    /// Where the first cases find no problem for the subject at all, the others will not either.
-    let pointless () = index >= 12 && held = 0 && undecided = 0
+    let isSmall (struct (size, _)) = size = Reach.Small
+    let hasSmall = Array.exists isSmall order
+    let mutable small = 0
+
+    /// Where the first small cases, or where there are none the first, find no problem for the subject at all, the others will not either.
+    let pointless () = (if hasSmall then small else index) >= 12 && held = 0 && undecided = 0
 
     let judge () =
         let case = caseAt index
@@ -179,6 +182,10 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             marks.Append('0', index - marks.Length).Append '1' |> ignore<StringBuilder>
             elements <- elements + evidence.Elements
             ratio <- max ratio evidence.Ratio
+
+            if not evidence.AgainstOracle && tellsLean law subject case then
+                leans.Add evidence.Lean
+
             outputs <- Fill.mix (outputs ^^^ evidence.Outputs)
 
             if evidence.AgainstOracle then
@@ -206,6 +213,10 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             eluded <- confirmed.Eluded
 
         current <- None
+
+        if isSmall (place index) then
+            small <- small + 1
+
         index <- index + 1
 
     let timed work =
@@ -217,6 +228,19 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             fault <- Some $"case {index} of {law.Id} ({tier.Name}): {error.GetType().Name}: {error.Message}"
 
         milliseconds <- milliseconds + Stopwatch.GetElapsedTime(started).TotalMilliseconds
+
+    /// All cases, the turns first.
+    new(options: Options, law: Law, subject: Subject, tier: Tier) =
+        let inARow = if Pursuit.hasBeginnings subject then law.Afresh else 0
+        Session(options, law, subject, tier, Order.cases (options.Turns.Of(law.Id, tier.Name)) (planned options law tier) inARow)
+
+    /// Those of one size.
+    new(options: Options, law: Law, subject: Subject, tier: Tier, size: Reach.Size) =
+        let count =
+            planned options law tier
+            |> List.sumBy (fun (own, count) -> if own = size then count else 0)
+
+        Session(options, law, subject, tier, Array.init count (fun at -> struct (size, at)))
 
     member _.Law = law
     member _.Tier = tier
@@ -256,6 +280,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             Held = string marks
             Elements = elements
             Ratio = ratio
+            Leans = List.ofSeq leans
             AgainstOracle = oracle
             LeftGrid = leftGrid
             Undecided = undecided
@@ -281,10 +306,17 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
     /// Goes on from where another process has come to. The counterexample is judged again: its lines are all that was written down.
     member _.Restore(state: State) =
         index <- state.Index
+
+        small <-
+            Seq.init index place
+            |> Seq.filter (fun struct (size, _) -> size = Reach.Small)
+            |> Seq.length
+
         marks.Append state.Held |> ignore<StringBuilder>
         held <- state.Held |> Seq.filter ((=) '1') |> Seq.length
         elements <- state.Elements
         ratio <- state.Ratio
+        leans.AddRange state.Leans
         oracle <- state.AgainstOracle
         leftGrid <- state.LeftGrid
         undecided <- state.Undecided
@@ -349,15 +381,21 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
 
     /// Judges the next case; at the beginning of small and of larger problems, where the law is one on memory, several from a fresh process on.
     member s.Step() =
-        let begins () =
-            let struct (size, at) = place index
-            at = 0 && size <> Reach.Large
+        let sizeOf at =
+            let struct (size, _) = place at
+            size
 
-        if law.Afresh > 0 && not s.Ended && begins () && Pursuit.hasBeginnings subject then
+        if
+            law.Afresh > 0
+            && not s.Ended
+            && sizeOf index <> Reach.Large
+            && place index = struct (sizeOf index, 0)
+            && Pursuit.hasBeginnings subject
+        then
             Pursuit.renew subject
-            let until = index + law.Afresh
+            let size, until = sizeOf index, index + law.Afresh
 
-            while index < until && not s.Ended do
+            while index < until && not s.Ended && sizeOf index = size do
                 timed judge
         else
             timed judge
@@ -424,6 +462,7 @@ type Session(options: Options, law: Law, subject: Subject, tier: Tier) =
             Discards = Map [ for KeyValue(reason, count) in discards -> reason, count ]
             Elements = elements
             Ratio = ratio
+            Leans = List.ofSeq leans
             AgainstOracle = oracle
             Shapes = shapes
             LeftGrid = leftGrid
@@ -447,201 +486,3 @@ let law (options: Options) (law: Law) (subject: Subject) tier : Result =
 
     session.Shrink()
     session.Result
-
-/// The law × subject × tier triples that can be asked.
-let jobs (options: Options) (laws: Law list) (subjects: Subject list) =
-    [|
-        for law in laws do
-            for subject in subjects do
-                if law.Needs |> List.forall subject.Profile.Capabilities.Contains then
-                    for tier in law.Tiers do
-                        if List.contains tier options.Tiers then
-                            law, subject, tier
-    |]
-
-/// What a run says of itself as it goes.
-[<NoEquality; NoComparison>]
-type News =
-    /// So many more cases were judged.
-    | Judged of int
-    /// One of its sessions has ended.
-    | Ended of Result
-
-/// The turns that sessions take before each has one turn a round.
-let opening (turns: struct (string * string) list) (sessions: Session[]) : Session[] =
-    let own =
-        sessions
-        |> Array.groupBy (fun session -> struct (session.Law.Id, session.Tier.Name))
-        |> dict
-
-    [|
-        for turn in turns do
-            match own.TryGetValue turn with
-            | true, sessions -> yield! sessions
-            | _ -> ()
-    |]
-
-/// Between two times that a run is written down.
-let private keepEvery = TimeSpan.FromSeconds 5.0
-
-/// Laws in which the process of a subject may fail to answer, or one cause fail every call, before it is asked no more.
-let enoughFailures = 8
-
-/// How long a call may go on when there is no time left, before nobody waits for it any more.
-let private overtime = TimeSpan.FromSeconds 10.0
-
-/// Runs the jobs in turns of one case, on the given number of threads: a subject that is broken fails while most laws have judged a few cases.
-/// With `FailFast` the first broken MUST ends the run, and the results are those of the cases judged by then. `news` is told one at a time.
-/// `from`: where an earlier run of the same jobs had come to. `keep` gets how far this one has come, every few seconds and at each failure.
-let allFrom
-    (from: State list)
-    (keep: State list -> unit)
-    (options: Options)
-    (jobs: (Law * Subject * Tier)[])
-    (news: News -> unit)
-    : Result list =
-    let sessions =
-        jobs
-        |> Array.map (fun (law, subject, tier) -> Session(options, law, subject, tier))
-
-    let states = from |> List.map (fun s -> struct (s.Law, s.Subject, s.Tier), s) |> dict
-
-    Parallel.ForEach(
-        sessions,
-        ParallelOptions(MaxDegreeOfParallelism = options.Threads),
-        fun (session: Session) ->
-            match states.TryGetValue(struct (session.Law.Id, session.Subject.Name, session.Tier.Name)) with
-            | true, state -> session.Restore state
-            | _ -> ()
-    )
-    |> ignore<ParallelLoopResult>
-
-    // What each session last said: one that is in the middle of a call is not waited for.
-    let said = sessions |> Array.map _.State
-
-    let write () =
-        for at in 0 .. sessions.Length - 1 do
-            if Monitor.TryEnter sessions[at] then
-                try
-                    said[at] <- sessions[at].State
-                finally
-                    Monitor.Exit sessions[at]
-
-        keep (List.ofArray said)
-
-    let opening = opening Order.turns sessions
-    let opened = ref -1
-    let rounds = ConcurrentQueue sessions
-    use enough = new CancellationTokenSource()
-    let gate = obj ()
-    let tell one = lock gate (fun () -> news one)
-    let failures = ConcurrentDictionary<struct (string * string), int>()
-
-    /// Of a subject whose process dies in one law after the other, or that fails every call in the same way, enough has been seen.
-    let bury (session: Session) =
-        let name = session.Subject.Name
-
-        let repeats cause = failures.AddOrUpdate(struct (name, cause), 1, (fun _ count -> count + 1)) = enoughFailures
-
-        let abandon reason =
-            for other in sessions do
-                if other.Subject.Name = name then
-                    other.Abandon $"not asked to the end: {reason} in {enoughFailures} laws before"
-
-        if session.Died then
-            if repeats "" then
-                abandon "its process failed"
-        else
-            match session.Cause with
-            | Some cause when
-                repeats cause
-                && sessions
-                   |> Array.forall (fun other -> other.Subject.Name <> name || other.Law.Kind = KitLaw || not other.HasHeld)
-                ->
-                abandon "every call failed, in the same way"
-            | _ -> ()
-
-    /// One turn; how many cases were judged.
-    let step (session: Session) =
-        session.Step()
-
-        if session.Ended then
-            session.Shrink()
-            bury session
-
-            if options.FailFast && session.Law.Strength = Must && session.Found.IsSome then
-                enough.Cancel()
-
-            tell (Ended session.Result)
-
-            if session.Found.IsSome then
-                lock said write
-
-        1
-
-    /// A turn of the opening is skipped by a session that has ended or is taking another of its turns.
-    let tryStep (session: Session) =
-        if Monitor.TryEnter session then
-            try
-                if session.Ended then 0 else step session
-            finally
-                Monitor.Exit session
-        else
-            0
-
-    let take _ =
-        let mutable judged = 0
-        let mutable more = true
-
-        let count cases =
-            judged <- judged + cases
-
-            if judged >= 16 then
-                tell (Judged judged)
-                judged <- 0
-
-        while more && not enough.IsCancellationRequested do
-            // Counted no further than it goes, so that no run is long enough to wrap the count.
-            let turn =
-                if Volatile.Read &opened.contents < opening.Length then
-                    Interlocked.Increment &opened.contents
-                else
-                    opening.Length
-
-            if turn < opening.Length then
-                count (tryStep opening[turn])
-            else
-                match rounds.TryDequeue() with
-                | true, session ->
-                    lock session (fun () ->
-                        if not session.Ended then
-                            count (step session)
-
-                            if not session.Ended then
-                                rounds.Enqueue session)
-                | _ -> more <- false
-
-        tell (Judged judged)
-
-    let work () =
-        Parallel.For(0, options.Threads, ParallelOptions(MaxDegreeOfParallelism = options.Threads), take)
-        |> ignore<ParallelLoopResult>
-
-    do
-        use _ = new Timer((fun _ -> lock said write), null, keepEvery, keepEvery)
-
-        match options.TimeLimit with
-        | None -> work ()
-        | Some limit ->
-            enough.CancelAfter limit
-            // A call that never returns keeps its thread, and nobody waits for it.
-            Task.Factory.StartNew(work, TaskCreationOptions.LongRunning).Wait(limit + overtime)
-            |> ignore<bool>
-
-            for session in sessions do
-                session.TimeOut()
-
-    [ for session in sessions -> session.Result ]
-
-/// `allFrom` the beginning, nothing written down.
-let all options jobs news = allFrom [] ignore options jobs news

@@ -22,6 +22,7 @@ type State =
         Held: string
         Elements: int64
         Ratio: float
+        Leans: float list
         AgainstOracle: int
         LeftGrid: int
         Undecided: int
@@ -39,6 +40,8 @@ type State =
 type Heading =
     {
         CaseFormat: int
+        /// What the cases of a seed are, and in which order they come, is a matter of the build.
+        Build: string
         Seed: uint64
         Cases: int
         Reach: string

@@ -70,7 +70,7 @@ type Conformance private () =
                 )
             )
         | Some law ->
-            let results = Run.all options (Run.jobs options [ law ] [ subject ]) ignore
+            let results = Rounds.all options (Rounds.jobs options [ law ] [ subject ]) ignore
 
             Conclusion.matrix [ law ] [ subject ] results
             |> List.head
@@ -80,7 +80,7 @@ type Conformance private () =
     static let checkAll (subject: Subject) cases seed timeLimit : IReadOnlyList<ConformanceResult> =
         let options = options cases seed timeLimit
         let laws = All.laws |> List.filter (within subject.Profile.Capabilities)
-        let results = Run.all options (Run.jobs options (Order.arrange laws) [ subject ]) ignore
+        let results = Rounds.all options (Rounds.jobs options (Order.arrange laws) [ subject ]) ignore
         let supports = supports subject
 
         Conclusion.matrix laws [ subject ] results

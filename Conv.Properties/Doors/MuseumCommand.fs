@@ -49,7 +49,7 @@ let command () =
     let matrixCases =
         Option<int>(
             "--matrix-cases",
-            Description = "Cases for each law and tier in the matrix, where every law is held to its end. [default: as --cases]",
+            Description = "Small cases for each law and tier in the matrix, larger ones in proportion. [default: as --cases]",
             HelpName = "N"
         )
 
@@ -67,7 +67,7 @@ let command () =
             DefaultValueFactory = fun _ -> true
         )
 
-    let threads = threadsOption "Threads for the matrix; times to the first kill are taken on one."
+    let threads = threadsOption "Threads; a piece has one at a time."
 
     let quiet = Option<bool>("--quiet", Description = "No progress.", DefaultValueFactory = fun _ -> false)
 

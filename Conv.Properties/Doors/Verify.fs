@@ -22,7 +22,7 @@ let private figures = 12
 /// Holds subjects to laws.
 let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (from: Checking.State list) folder quiet =
     let clock = Stopwatch.StartNew()
-    let jobs = Run.jobs options (Order.arrange chosen) subjects
+    let jobs = Rounds.jobs options (Order.arrange chosen) subjects
     let planned = Run.plannedCases options
     let total = jobs |> Array.sumBy (fun (law, _, tier) -> planned law tier)
     let mutable passed, cases, failures, tenths = 0, 0, 0, 0
@@ -31,10 +31,10 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
     let heard news =
         let steps, failed =
             match news with
-            | Run.Judged count ->
+            | Rounds.Judged count ->
                 cases <- cases + count
                 count, None
-            | Run.Ended result -> planned result.Law result.Tier - result.Cases, result.Failure |> Option.map (fun _ -> result)
+            | Rounds.Ended result -> planned result.Law result.Tier - result.Cases, result.Failure |> Option.map (fun _ -> result)
 
         passed <- passed + steps
 
@@ -65,7 +65,7 @@ let laws (options: Run.Options) (chosen: Law list) (subjects: Subject list) (fro
     let results =
         Terminal.withProgress quiet "holding to the laws" total (fun step ->
             step (from |> List.sumBy _.Index) None
-            Run.allFrom from (Checkpoint.save unfinished heading) options jobs (heard >> (fun (steps, line) -> step steps line)))
+            Rounds.allFrom from (Checkpoint.save unfinished heading) options jobs (heard >> (fun (steps, line) -> step steps line)))
 
     // A process that fails to answer the laws fails to answer the probes.
     let gone = results |> List.filter _.Abandoned.IsSome |> List.map _.Subject.Name |> HashSet

@@ -53,7 +53,7 @@ let command () =
             "--shapes",
             Description =
                 "Hold to the definition on the shapes of a file, one a line (name: c=64 h=56 w=56 o=64 kh=3 kw=3 ...), each with its neighbours and a "
-                + "certificate: how probable it is at most that a fault escaped.",
+                + "certificate for each operation: how probable it is at most that a fault escaped.",
             HelpName = "FILE"
         )
 
@@ -146,6 +146,7 @@ let command () =
                 Threads = parsed.GetRequiredValue threads |> atLeastOne "threads"
                 FailFast = parsed.GetRequiredValue failFast
                 TimeLimit = None
+                Turns = Order.turns
             }
 
         if parsed.GetRequiredValue seed = "fresh" then

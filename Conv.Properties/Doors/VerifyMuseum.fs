@@ -7,7 +7,7 @@ open System.Text
 open Conv
 
 /// Compiles what the laws run through, so that the first piece is not charged for it.
-let private warm turns options laws =
+let private warm options laws =
     for subject in
         [
             TextbookAdjoint.subject "textbook" TextbookAdjoint.honest
@@ -15,7 +15,7 @@ let private warm turns options laws =
             TextbookGeometry.subject "textbook geometry" TextbookGeometry.honest
             TextbookGeometry.product "textbook product" TextbookGeometry.honestProduct
         ] do
-        Kills.first turns { options with Cases = 2 } laws subject
+        Kills.first { options with Cases = 2 } laws subject
         |> ignore<Kills.First option>
 
 /// Correct convolutions: those that a test must not accuse.
@@ -48,7 +48,7 @@ let private baseline (options: Run.Options) seeds (pieces: Piece list) progress 
         Accuses =
             [
                 for subject in correct do
-                    if (Kills.first [] options [ law ] subject).IsSome then
+                    if (Kills.first { options with Turns = Order.noTurns } [ law ] subject).IsSome then
                         subject.Name
             ]
         Correct = correct.Length
@@ -79,21 +79,29 @@ let run
             Kills.matrix { options with Cases = inMatrix } (Order.arrange laws) pieces (fun row ->
                 step 1 (Some $"{row.Piece.Id}: killed by {(Kills.Row.killers row).Length} laws")))
 
-    // What nothing kills in a shorter matrix gets the whole number of cases.
-    let rows =
-        let alive = rows |> List.filter (fun row -> (Kills.Row.killers row).IsEmpty)
+    // What nothing kills in a shorter matrix gets more cases, up to the whole number.
+    let rec again cases (rows: Kills.Row list) =
+        match rows |> List.filter (fun row -> (Kills.Row.killers row).IsEmpty) with
+        | [] -> rows
+        | _ when cases >= options.Cases -> rows
+        | alive ->
+            let more = min options.Cases (2 * cases)
 
-        let again =
-            if inMatrix < options.Cases then
-                Kills.matrix options (Order.arrange laws) (alive |> List.map _.Piece) ignore
-            else
-                []
+            let found =
+                Terminal.withProgress quiet $"those that are left, {more} cases" alive.Length (fun step ->
+                    Kills.matrix { options with Cases = more } (Order.arrange laws) (alive |> List.map _.Piece) (fun row ->
+                        step 1 (Some $"{row.Piece.Id}: killed by {(Kills.Row.killers row).Length} laws")))
+                |> List.map (fun row -> row.Piece.Id, row)
+                |> dict
 
-        rows
-        |> List.map (fun row ->
-            again
-            |> List.tryFind (fun other -> other.Piece.Id = row.Piece.Id)
-            |> Option.defaultValue row)
+            rows
+            |> List.map (fun row ->
+                match found.TryGetValue row.Piece.Id with
+                | true, other -> other
+                | _ -> row)
+            |> again more
+
+    let rows = again inMatrix rows
 
     let turns =
         match orderTo with
@@ -101,14 +109,15 @@ let run
         | Some path ->
             let turns = rows |> List.filter (fun row -> not row.Piece.IsHeldOut) |> Kills.order
             Json.saveAs path (fun stream -> stream.Write(Encoding.UTF8.GetBytes(MuseumReport.order turns)))
-            turns |> List.map _.Key
+            turns |> List.map _.Turn |> Order.Turns
 
+    let options = { options with Turns = turns }
     let laws = laws |> Order.arrangeBy turns
-    warm turns options laws
+    warm options laws
 
     let firsts =
         Terminal.withProgress quiet "how soon each fails" pieces.Length (fun step ->
-            Kills.firsts turns options seeds laws pieces (fun piece -> step 1 (Some piece.Id)))
+            Kills.firsts options seeds laws pieces (fun piece -> step 1 (Some piece.Id)))
         |> List.map snd
 
     let baselines =

@@ -14,9 +14,10 @@ let mismatch = "it differs where sums of any order agree: declare an arithmetic"
 /// Ends the judgement: the law does not apply, with the reason.
 let inapplicable reason = raise (Inapplicable reason)
 
-/// What one equation comes to: the elements that fail, the largest difference over its bound, and whether a bound was infinite.
+/// What one equation comes to: the elements that fail, the largest difference over its bound, the sum of the signed ones, and whether a bound
+/// was infinite.
 [<Struct>]
-type private Held = { Wrong: int list; Ratio: float; Infinite: bool }
+type private Held = { Wrong: int list; Ratio: float; Sum: float; Infinite: bool }
 
 /// How many elements from the first on are the same finite numbers on both sides of an equation without errors: they hold, and most are such.
 let private settled (equation: Equation) =
@@ -41,6 +42,7 @@ let private hold (equation: Equation) =
 
     let lefts, rights = left.Value.Data, right.Value.Data
     let mutable ratio = 0.0
+    let mutable sum = 0.0
     let mutable infinite = false
     let wrong = ResizeArray()
 
@@ -67,8 +69,9 @@ let private hold (equation: Equation) =
                 wrong.Add at
             elif allowed > 0.0 then
                 ratio <- max ratio (difference / allowed)
+                sum <- sum + (l - r) / allowed
 
-    { Wrong = List.ofSeq wrong; Ratio = ratio; Infinite = infinite }
+    { Wrong = List.ofSeq wrong; Ratio = ratio; Sum = sum; Infinite = infinite }
 
 /// The verdict on one equation alone.
 let conclude (equation: Equation) =
@@ -80,6 +83,7 @@ let conclude (equation: Equation) =
             {
                 Elements = int64 equation.Left.Value.Length
                 Ratio = held.Ratio
+                Lean = held.Sum / float (max 1 equation.Left.Value.Length)
                 AgainstOracle = false
                 Outputs = 0UL
             }
@@ -145,6 +149,7 @@ let ofCase (relates: bool) (equations: Trial -> Equation list) (subject: Subject
                         {
                             Elements = elements
                             Ratio = held |> List.map (fun (_, h) -> h.Ratio) |> List.max
+                            Lean = (held |> List.sumBy (fun (_, h) -> h.Sum)) / float elements
                             AgainstOracle = calls |> List.exists _.ByOracle
                             Outputs = trial.Outputs
                         }

@@ -69,6 +69,8 @@ type internal Evidence =
         Elements: int64
         /// The largest difference over its bound; 0 on the exact tier.
         Ratio: float
+        /// The mean of the signed differences, left less right, over their bounds; 0 where all are exact.
+        Lean: float
         /// Whether the oracle stood in for a problem that the subject does not support.
         AgainstOracle: bool
         /// Of the subject's results that are exact by certificate, in order.

@@ -119,6 +119,14 @@ let private tripleProduct =
                 toInput =~= toKernel |> named dx dk
             ])
 
+/// A gradient, and the definition's.
+let private gradientOf operation (trial: Trial) =
+    let first, second = trial.Operands operation
+
+    trial.Apply(operation, trial.Shape, first, second, None)
+    =~= trial.OracleOf(operation, trial.Shape, first, second)
+    |> named (Operation.title operation) "the definition"
+
 let private modelBackward =
     Law.equation
         4
@@ -140,11 +148,7 @@ let private modelBackward =
                 | 5 -> Operation.BackwardKernel
                 | _ -> Operation.BackwardBias
 
-            let first, second = trial.Operands operation
-
-            trial.Apply(operation, trial.Shape, first, second, None)
-            =~= trial.OracleOf(operation, trial.Shape, first, second)
-            |> named (Operation.title operation) "the definition")
+            gradientOf operation trial)
 
 let private backwardKernelAsConv =
     Law.equation
@@ -250,6 +254,27 @@ let private backwardInputAsConv =
             trial.BackwardInput(s, dy, k) =~= trial.Conv(full, stuffed, flipped)
             |> named "BackwardInput(dY, K)" "conv(stuffed dY, flipped K)")
 
+let private transposedEquations (trial: Trial) =
+    let s, k, y = trial.Shape, trial.K, trial.Gradient
+    let b = trial.Draw(Role.Bias, (s.InChannels, 1, 1, 1))
+    let bias = if trial.Choose(0, 0, 2) = 0 then None else Some b
+    let computed = trial.Transposed(s, y, k, bias)
+
+    [
+        computed =~= trial.OracleOf(Operation.Transposed, s, y, k, ?bias = bias)
+        |> named "transposed(X, K) + b" "the definition"
+
+        if trial.Profile.Capabilities.Contains Gradients then
+            let plain = trial.BackwardInput(s, y, k)
+
+            let right =
+                match bias with
+                | None -> plain
+                | Some b -> plain + Approx.spreadChannels (Operation.input s) b
+
+            computed =~= right |> named "transposed(X, K) + b" "BackwardInput(X, K) + b"
+    ]
+
 let private transposed =
     Law.equations
         4
@@ -265,26 +290,7 @@ let private transposed =
             Relates = false
             Beyond = Law.beyond 600 30
         }
-        (fun trial ->
-            let s, k, y = trial.Shape, trial.K, trial.Gradient
-            let b = trial.Draw(Role.Bias, (s.InChannels, 1, 1, 1))
-            let bias = if trial.Choose(0, 0, 2) = 0 then None else Some b
-            let computed = trial.Transposed(s, y, k, bias)
-
-            [
-                computed =~= trial.OracleOf(Operation.Transposed, s, y, k, ?bias = bias)
-                |> named "transposed(X, K) + b" "the definition"
-
-                if trial.Profile.Capabilities.Contains Gradients then
-                    let plain = trial.BackwardInput(s, y, k)
-
-                    let right =
-                        match bias with
-                        | None -> plain
-                        | Some b -> plain + Approx.spreadChannels (Operation.input s) b
-
-                    computed =~= right |> named "transposed(X, K) + b" "BackwardInput(X, K) + b"
-            ])
+        transposedEquations
 
 let private transposedAdjoint =
     Law.equation
@@ -418,6 +424,33 @@ let private modelFused =
             trial.Apply(operation, s, x, k, Some epilogue)
             =~= trial.OracleOf(operation, s, x, k, epilogue)
             |> named "fused" "the definition")
+
+/// MODEL-BACKWARD and TRANSPOSED on as many numbers as there is room for: what certificates of gradients and transposed convolutions are made of
+/// (lemma 21), each with the choices by which it asks the operation.
+let certificates =
+    let exactly (law: Law) needs equations =
+        Law.equations
+            4
+            ModelBased
+            law.Id
+            law.Statement
+            { Law.terms law.Clause "docs/bounds.md, lemma 21" law.Detects with
+                Domain = law.Domain
+                Needs = needs
+                Tiers = [ Exact ]
+                Data = Balanced
+                Relates = false
+            }
+            equations
+
+    // The numbers are those that there is room for in the sums of the one operation; the choices are for whoever replays a line.
+    let backward operation = exactly modelBackward [ Forward; Gradients ] (gradientOf operation >> List.singleton)
+
+    [
+        Operation.BackwardInput, backward Operation.BackwardInput, [ 0; 0; 0 ]
+        Operation.BackwardKernel, backward Operation.BackwardKernel, [ 0; 0; 3 ]
+        Operation.Transposed, exactly transposed [ Forward; Transposed ] transposedEquations, [ 1; 0; 0 ]
+    ]
 
 let laws =
     [

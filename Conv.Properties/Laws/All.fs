@@ -6,8 +6,10 @@ let laws: Law list =
     @ Model.laws
     @ Algebra.laws
     @ Geometry.laws
+    @ Padding.laws
     @ Adjoint.laws
     @ Resources.laws
+    @ Views.laws
     @ State.laws
     @ Edges.laws
     @ LargeIndex.laws

@@ -191,6 +191,22 @@ module internal Draw =
                 | :? Rounded as r -> r.Input.MaxExponent < 127
                 | _ -> false)
 
+        let wide =
+            own
+            |> List.forall (fun call ->
+                match profile.Arithmetic(call.Operation, call.Shape) with
+                | :? AnyOrder
+                | :? Bilinear
+                | :? Within -> true
+                | _ -> false)
+
+        // Channels that are large in the input are those of weights of zero, in each group.
+        let sheltered =
+            own
+            |> List.forall (fun call ->
+                let s = call.Shape
+                s.InChannelsPerGroup % 2 = 0 || s.Groups = 1 && s.InChannels > 1)
+
         // Products of every size overflow a narrow range.
         let reals =
             Gen.frequency
@@ -198,6 +214,8 @@ module internal Draw =
                     4, Gen.constant Uniform
                     2, Gen.constant (if narrow then FewBits else Wide)
                     1, Gen.constant Positive
+                    if wide then
+                        1, Gen.elements [ Spiked; (if sheltered then Sheltered else Spiked) ]
                 ]
 
         let integers = lattice profile problems growth chains |> Gen.map Lattice

@@ -149,7 +149,7 @@ let private nanInput =
         "NAN-INPUT"
         "NaN where a window reads, whatever the weight, gives NaN"
         { special "SPV-1" "zero weights that are skipped, max or min in place of a sum, NaN cleared by a clamp" with
-            Beyond = Law.beyond 20 5
+            Beyond = Law.beyond 120 5
             Domain = "AnyOrder, Bilinear and reduced precisions"
         }
         (fun trial ->
@@ -199,7 +199,7 @@ let private nonfiniteKernel =
         "NONFINITE-KERNEL"
         "a weight that is NaN or infinite makes every output not finite whose tap meets the image; NaN for NaN and for ∞·0"
         { special "SPV-2" "zero inputs that are skipped" with
-            Beyond = Law.beyond 20 5
+            Beyond = Law.beyond 160 5
             Domain = "AnyOrder and reduced precisions; for Bilinear not finite is enough"
         }
         (fun trial ->
@@ -295,7 +295,7 @@ let private infinityLaw =
         "INFINITY"
         "infinite inputs of one sign give that infinity, of both signs NaN, and ∞·0 NaN"
         { special "SPV-4" "casts that saturate, clamps, ∞ − ∞" with
-            Beyond = Law.beyond 20 5
+            Beyond = Law.beyond 60 5
             Domain = "AnyOrder and reduced precisions"
         }
         (fun trial ->

@@ -554,60 +554,6 @@ let private batchAsGroups =
             =~= Approx.reshape (n, s.OutChannels, s.OutHeight, s.OutWidth) y
             |> named "conv(batch)" "the images as groups")
 
-let private same =
-    Law.ofFormula
-        3
-        "SAME"
-        "SAME padding gives ⌈h/s⌉ outputs with the fewest zeros, half on each side; an odd one stands at the end (upper) or at the beginning (lower)"
-        SamePads
-        (Law.terms
-            "SAME-1"
-            "ONNX operator Conv, auto_pad; TensorFlow, tf.nn.convolution"
-            "negative pads, dilation missing in the extent, the stride ignored, upper and lower exchanged"
-         |> Law.reaching 50 0)
-        (fun subject case ->
-            let s = case.Problem
-
-            /// How many windows fit into so many rows.
-            let counted rows extent stride =
-                Seq.initInfinite (fun i -> i * stride + extent)
-                |> Seq.takeWhile (fun last -> last <= rows)
-                |> Seq.length
-
-            let numbers values =
-                Approx.exact (Values.ofArray (1, 1, 1, List.length values) (values |> List.map float |> Array.ofList))
-
-            let axis name size taps stride dilation =
-                let extent = (taps - 1) * dilation + 1
-
-                let outputs =
-                    Seq.initInfinite ((*) stride)
-                    |> Seq.takeWhile (fun row -> row < size)
-                    |> Seq.length
-
-                // The fewest zeros, looked for one by one.
-                let fewest =
-                    Seq.initInfinite id
-                    |> Seq.find (fun zeros -> counted (size + zeros) extent stride >= outputs)
-
-                [
-                    for upper in [ true; false ] do
-                        let struct (before, after) = subject.SamePads size taps stride dilation upper
-                        let less, more = fewest / 2, fewest - fewest / 2
-
-                        numbers [ before; after; counted (size + before + after) extent stride ]
-                        =~= numbers (if upper then [ less; more; outputs ] else [ more; less; outputs ])
-                        |> named $"""{name}, {if upper then "upper" else "lower"}: before, after, outputs""" "looked for"
-                ]
-
-            let judge trial =
-                ignore<Trial> trial
-
-                axis "rows" s.InHeight s.KernelHeight s.StrideHeight s.DilationHeight
-                @ axis "columns" s.InWidth s.KernelWidth s.StrideWidth s.DilationWidth
-
-            Judge.ofCase false judge subject case)
-
 let laws =
     [
         shift
@@ -627,5 +573,4 @@ let laws =
         polyphase
         dilatePhase
         batchAsGroups
-        same
     ]

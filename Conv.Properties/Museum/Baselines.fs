@@ -130,6 +130,7 @@ let private compare habit operation (subject: Subject) (case: Case) =
                     {
                         Elements = result.LongLength
                         Ratio = 0.0
+                        Lean = 0.0
                         AgainstOracle = false
                         Outputs = 0UL
                     }

@@ -23,7 +23,8 @@ let all: Piece list =
     @ SpanPieces.all
     @ ResourcePieces.all
 
-/// Faults that show where several parameters are large, or in a sequence of calls: docs/museum.md and the turns are made from the others so far.
+/// Faults that show where several parameters are large, or in a sequence of calls: order.tsv is derived with them, docs/museum.md has the others
+/// so far.
 let beyond: Piece list =
     ReachPieces.all
     @ ReachReportPieces.all

@@ -27,7 +27,7 @@ type internal Case =
     }
 
 module internal Case =
-    /// The version of lines and generators: it changes whenever a line would mean another case, or a seed another sequence.
+    /// The version of lines: it changes whenever a line would mean another case. Which cases a seed draws is a matter of the kit's version.
     let format = 1
 
     /// What stands between the cases of a line that are judged one after the other.

@@ -39,6 +39,11 @@ type internal FillKind =
     | Wide
     /// Uniform on (0, 1), odd multiples of 2⁻²³: sums that only grow.
     | Positive
+    /// As Uniform, but for one in 32, which is 2³⁰ times as large: a scale that is taken from the largest loses the others.
+    | Spiked
+    /// As Uniform; inputs of every second channel are 2⁴⁰ times as large, and meet weights of zero where groups have an even number of channels: what
+    /// is added to them and taken off again is lost.
+    | Sheltered
     /// Whole numbers from −128 to 127: rounding errors happen only where coefficients are fractions.
     | FewBits
     /// 1 + j·2^(1−bits), every significand of so many bits.
@@ -68,7 +73,7 @@ module internal Fill =
         fun (hash: uint64) -> float (int64 (hash % count) - int64 most) * unit
 
     /// The number that a hash stands for.
-    let private draw kind (role: Role) : uint64 -> float =
+    let rec private draw kind (role: Role) : uint64 -> float =
         match kind with
         | Lattice l ->
             match role with
@@ -82,6 +87,10 @@ module internal Fill =
             fun hash ->
                 let size = (1.0 + float (hash >>> 41) / 8388608.0) * powerOfTwo (int (hash % 40UL) - 20)
                 if hash &&& 0x10000UL = 0UL then size else -size
+        | Sheltered -> draw Uniform role
+        | Spiked ->
+            let usual = draw Uniform role
+            fun hash -> usual hash * (if hash &&& 31UL = 0UL then powerOfTwo 30 else 1.0)
         | Positive -> fun hash -> float ((hash >>> 41) ||| 1UL) / 8388608.0
         | FewBits -> fun hash -> float (int64 (hash >>> 56) - 128L)
         | Significands bits ->
@@ -92,7 +101,14 @@ module internal Fill =
     let private isLive kind (role: Role) i1 =
         match kind, role with
         | Lattice l, (Role.Input | Role.Input2) -> i1 % l.LiveEvery = 0
+        | Sheltered, (Role.Kernel | Role.Kernel2) -> i1 % 2 = 0
         | _ -> true
+
+    /// By how much the numbers of a channel are larger.
+    let private scale kind (role: Role) i1 =
+        match kind, role with
+        | Sheltered, (Role.Input | Role.Input2) when i1 % 2 = 1 -> powerOfTwo 40
+        | _ -> 1.0
 
     /// The tensor of a role, in the given dimensions. A listed element outside them is dropped.
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
@@ -109,13 +125,14 @@ module internal Fill =
                 for i1 in 0 .. d1 - 1 do
                     if isLive kind role i1 then
                         let h1 = mix (h0 + uint64 (i1 + 1))
+                        let scale = scale kind role i1
 
                         for i2 in 0 .. d2 - 1 do
                             let h2 = h1 + uint64 (i2 + 1) * 0x9E3779B97F4A7C15UL
                             let row = ((i0 * d1 + i1) * d2 + i2) * d3
 
                             for i3 in 0 .. d3 - 1 do
-                                data[row + i3] <- draw (mix (h2 + uint64 (i3 + 1) * 0xD1B54A32D192ED03UL))
+                                data[row + i3] <- scale * draw (mix (h2 + uint64 (i3 + 1) * 0xD1B54A32D192ED03UL))
 
             Values.ofArray (d0, d1, d2, d3) data
         | Explicit elements ->
@@ -156,6 +173,8 @@ module internal Fill =
                 | Uniform -> "uniform"
                 | Wide -> "wide"
                 | Positive -> "positive"
+                | Spiked -> "spiked"
+                | Sheltered -> "sheltered"
                 | FewBits -> "fewbits"
                 | Significands bits -> $"significands:{bits}"
 
@@ -214,6 +233,8 @@ module internal Fill =
         | "uniform" -> Drawn(Uniform, seed ())
         | "wide" -> Drawn(Wide, seed ())
         | "positive" -> Drawn(Positive, seed ())
+        | "spiked" -> Drawn(Spiked, seed ())
+        | "sheltered" -> Drawn(Sheltered, seed ())
         | "fewbits" -> Drawn(FewBits, seed ())
         | text when text.StartsWith("significands:", StringComparison.Ordinal) ->
             match Int32.TryParse(text.Substring 13, NumberStyles.None, inv) with

@@ -44,7 +44,7 @@ let private taps = often [ 5, [ 1 ]; 3, [ 2 ]; 8, [ 3 ]; 3, [ 4; 5 ]; 1, [ 7 ] ]
 let private stride = often [ 8, [ 1 ]; 3, [ 2 ]; 1, [ 3; 4 ] ]
 let private dilation = often [ 8, [ 1 ]; 2, [ 2 ]; 1, [ 3; 4 ] ]
 let private pad = often [ 5, [ 0 ]; 5, [ 1 ]; 2, [ 2 ]; 1, [ 3; 4 ] ]
-let private images = often [ 6, [ 1 ]; 3, [ 2 ]; 1, [ 3; 4; 5 ] ]
+let private images = often [ 10, [ 1 ]; 5, [ 2 ]; 2, [ 3; 4; 5 ]; 2, [ 8; 9; 12; 15; 16; 17; 32; 33 ] ]
 let private few = often [ 2, [ 1 ]; 2, [ 2; 3 ]; 2, [ 4; 5; 7; 8 ]; 1, [ 9; 16; 17 ] ]
 let private side = often [ 2, [ 1; 2; 3 ]; 3, [ 4; 5; 6; 7; 8 ]; 2, [ 9; 12; 14; 16; 17 ] ]
 
@@ -282,7 +282,7 @@ let private eitherWay (plan: Gen<Plan>) =
     }
 
 /// An image of one row, or one column, with a kernel of as many: of many channels, as in a network, or of few, as where a signal comes in, with
-/// longer kernels and strides.
+/// longer kernels and strides, or taps far apart.
 let private line =
     gen {
         let! plan = modest
@@ -292,7 +292,9 @@ let private line =
         let! o = if isSignal then Gen.choose (1, 6) else sized 1 512
         let! taps = Gen.oneof [ taps; sized 4 256 ]
         let! stride = if isSignal then Gen.oneof [ stride; sized 2 32 ] else stride
-        let! before = Gen.oneof [ pad; Gen.elements [ 0; taps / 2; taps - 1 ] ]
+        let! dilation = if taps <= 9 then Gen.frequency [ 3, dilation; 1, sized 4 512 ] else dilation
+        let reach = (taps - 1) * dilation
+        let! before = Gen.oneof [ pad; Gen.elements [ 0; reach / 2; reach ] ]
         let! after = Gen.oneof [ pad; Gen.constant before ]
 
         let! kept =
@@ -312,10 +314,36 @@ let private line =
                 Width = width
                 Kernel = 1, taps
                 Stride = 1, stride
-                Dilation = 1, snd plan.Dilation
+                Dilation = 1, dilation
                 Pads = 0, before, 0, after
             }
             |> keeping kept
+    }
+    |> eitherWay
+
+/// A signal of many thousand samples.
+let private signal =
+    gen {
+        let! plan = modest
+        let! width = sized 8192 70_000
+        let! taps = Gen.oneof [ taps; sized 4 64 ]
+        let! stride = Gen.oneof [ stride; sized 2 32 ]
+        let! before, after = Gen.two pad
+
+        return
+            { plan with
+                Batch = 1
+                Groups = 1
+                In = 1
+                Out = 1
+                Height = 1
+                Width = width
+                Kernel = 1, taps
+                Stride = 1, stride
+                Dilation = 1, snd plan.Dilation
+                Pads = 0, before, 0, after
+            }
+            |> keeping [ Columns ]
     }
     |> eitherWay
 
@@ -424,9 +452,11 @@ let private long =
         let! padded = Gen.elements [ 0; taps / 2; taps - 1 ]
         let! apart = often [ 3, [ 1 ]; 1, [ 2; 3 ] ]
         let! c, o = Gen.two (Gen.elements [ 1; 1; 2; 3 ])
+        let! batch = often [ 3, [ 1 ]; 2, [ 2; 3 ] ]
 
         return
             { plan with
+                Batch = batch
                 Groups = groups
                 In = c
                 Out = o
@@ -436,7 +466,7 @@ let private long =
                 Dilation = 1, apart
                 Pads = across / 2, padded, across / 2, padded
             }
-            |> keeping [ ColumnTaps; Columns; Group ]
+            |> keeping [ ColumnTaps; Columns; Group; Images ]
     }
     |> eitherWay
 
@@ -452,7 +482,8 @@ let private groups =
             |> keeping [ Group; Inputs; Outputs ]
     }
 
-/// Kernel, stride and pad that go together in networks, forward and transposed, the frequent ones more often, on images of any size.
+/// Kernel, stride and pad that go together in networks, forward and transposed, the frequent ones more often, on images of any size; in half
+/// of the draws padded as SAME does, where an odd zero stands on one side.
 let private usual =
     gen {
         let! plan = modest
@@ -489,6 +520,15 @@ let private usual =
         let! c, o = Gen.two (sized 1 128)
         let! height, width = both (sized 4 64)
         let! depthwise = Gen.elements [ true; false; false ]
+        let! padding = Gen.elements [ None; None; Some SamePadding.Upper; Some SamePadding.Lower ]
+
+        let pads =
+            match padding with
+            | None -> pad, pad, pad, pad
+            | Some side ->
+                let same size = ConvShape.SamePads(size, taps, stride, dilation, side)
+                let struct (top, bottom), struct (left, right) = same height, same width
+                top, left, bottom, right
 
         return
             { plan with
@@ -500,7 +540,7 @@ let private usual =
                 Kernel = taps, taps
                 Stride = stride, stride
                 Dilation = dilation, dilation
-                Pads = pad, pad, pad, pad
+                Pads = pads
             }
             |> keeping [ RowTaps; ColumnTaps ]
     }
@@ -529,6 +569,32 @@ let private blocks =
                 Pads = padded, padded, padded, padded
             }
             |> keeping kept
+    }
+
+/// Channels enough for blocks on both sides, on planes of several tiles, for the kernels that have code of their own.
+let private dense =
+    gen {
+        let! plan = modest
+        let! c, o = Gen.two (sized 32 72)
+        let! height, width = Gen.two (Gen.choose (3, 18))
+        let! taps = Gen.elements [ 3; 3; 3; 1; 2; 5 ]
+        let! stride = often [ 3, [ 1 ]; 1, [ 2 ] ]
+        let! padded = Gen.elements [ 0; taps / 2 ]
+
+        return
+            { plan with
+                Batch = 1
+                Groups = 1
+                In = c
+                Out = o
+                Height = height
+                Width = width
+                Kernel = taps, taps
+                Stride = stride, stride
+                Dilation = 1, 1
+                Pads = padded, padded, padded, padded
+            }
+            |> keeping [ Inputs; Outputs; Columns ]
     }
 
 /// Windows far apart: large strides, dilations and pads of a small kernel.
@@ -565,8 +631,10 @@ let private styles =
         3, Parts, layer
         5, Parts, usual
         3, Parts, blocks
+        2, All, dense
         2, Parts, deep
         4, Parts, line
+        1, All, signal
         3, All, planes
         2, Parts, patches
         2, Parts, long

@@ -105,6 +105,14 @@ let private cell (w: Utf8JsonWriter) (cell: Conclusion.Cell) =
         w.WriteNumber("shapes", r.Shapes.Count)
         w.WriteNumber("againstOracle", r.AgainstOracle)
         w.WriteNumber("worstErrorOverBound", r.Ratio)
+
+        match Conclusion.leanOf r.Leans with
+        | Some lean ->
+            // On positive numbers.
+            w.WriteNumber("meanErrorOverBound", Math.Round(lean.Mean, 4))
+            w.WriteNumber("standardErrorOfMean", Math.Round(lean.StandardError, 4))
+        | None -> ()
+
         w.WriteString("casesDigest", $"{r.Digest:x16}")
 
         if r.Tier = Exact then

@@ -71,12 +71,18 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
                         if r.Neighbours.IsEmpty then
                             ""
                         else
-                            r.Neighbours
+                            r.Neighbours @ r.Special
                             |> List.map (fun (_, verdict, _) -> verdict)
                             |> List.maxBy severity
                             |> mark
 
-                    Terminal.show (mark r.Checksum + mark r.Sampled + beside)
+                    let certified =
+                        if r.Certificates.IsEmpty then ""
+                        elif r.Certificates |> List.exists (snd >> _.IsDiffers) then "[red]✗[/]"
+                        elif r.Certificates |> List.forall (snd >> _.IsCertified) then "[green]✓[/]"
+                        else "[grey]–[/]"
+
+                    Terminal.show (mark r.Checksum + mark r.Sampled + beside + certified)
             |]
             |> table.AddRow
             |> ignore<Table>
@@ -84,7 +90,7 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
         Terminal.out.Write table
 
         Terminal.line
-            "  first mark: CHECKSUM on the whole output, integers; second: MODEL-BOUND on sampled elements, reals; third: CHECKSUM on problems like it; u unsupported; – no exact tier"
+            "  first mark: CHECKSUM on the whole output, integers; second: MODEL-BOUND on sampled elements, reals; third: CHECKSUM on problems like it, and what is not finite at its own size; fourth: certificates of each operation; u unsupported; – no exact tier"
 
     for r in results do
         for id, verdict in [ "CHECKSUM", r.Checksum; "MODEL-BOUND", r.Sampled ] do
@@ -96,13 +102,22 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
                     $"{id} is broken by {r.Subject.Name} at {witness.Wrong.Length} sampled elements of {r.Layer.Name}: {r.Layer.Shape}"
             | _ -> ()
 
-        for name, verdict, case in r.Neighbours do
+        for operation, certified in r.Certificates do
+            match certified with
+            | Layers.Differs(verdict, case) ->
+                Terminal.line $"{r.Layer.Name}, {Operation.title operation}:"
+
+                Figure.ofVerdict (law case.Law) r.Subject case verdict
+                |> List.iter Terminal.line
+            | _ -> ()
+
+        for name, verdict, case in r.Neighbours @ r.Special do
             match verdict with
             | Breaks _
             | Faulted _ ->
-                Terminal.line $"{r.Layer.Name} with {name}:"
+                Terminal.line $"{r.Layer.Name}, {name}:"
 
-                Figure.ofVerdict (law "CHECKSUM") r.Subject case verdict
+                Figure.ofVerdict (law case.Law) r.Subject case verdict
                 |> List.iter Terminal.line
             | _ -> ()
 
@@ -122,22 +137,31 @@ let print (workload: Workload.Workload) (results: Layers.Result list) (outcomes:
 
         let own = results |> List.filter (fun r -> r.Subject.Name = outcome.Subject.Name)
 
-        match own |> List.choose _.Certificate with
-        | [] -> ()
-        | certificates ->
-            let count n = if n = 1 then "1 shape" else $"{n} shapes"
-            let worst = certificates |> List.map _.EscapeProbability |> List.max
+        let count n = if n = 1 then "1 shape" else $"{n} shapes"
 
-            let rest =
-                if certificates.Length = own.Length then
-                    ""
-                else
-                    $"; {own.Length - certificates.Length} without a certificate"
+        for operation, certified in own |> List.collect _.Certificates |> List.groupBy fst do
+            let certificates =
+                certified
+                |> List.choose (function
+                    | _, Layers.Certified certificate -> Some certificate
+                    | _ -> None)
 
-            Terminal.line (
-                FormattableString.Invariant
-                    $"  right on {count certificates.Length}; a fault that does not depend on the values escapes each with probability below {worst:G1} (docs/bounds.md, lemma 21){rest}"
-            )
+            let title = Operation.title operation
+
+            let without =
+                match certified |> List.filter (snd >> _.IsUncertified) |> List.length with
+                | 0 -> ""
+                | some -> $"; {count some} without a certificate"
+
+            match certificates with
+            | [] -> Terminal.line $"  {title}: right on none{without}"
+            | _ ->
+                let worst = certificates |> List.map _.EscapeProbability |> List.max
+
+                Terminal.line (
+                    FormattableString.Invariant
+                        $"  {title}: right on {count certificates.Length}; a fault that does not depend on the values escapes each with probability below {worst:G1} (docs/bounds.md, lemma 21){without}"
+                )
 
 /// conformance.json of a workload.
 let json options (workload: Workload.Workload) (results: Layers.Result list) (outcomes: Layers.Outcome list) seconds (w: Utf8JsonWriter) =
@@ -167,13 +191,24 @@ let json options (workload: Workload.Workload) (results: Layers.Result list) (ou
         w.WriteString("checksum", word r.Checksum)
         w.WriteString("sampled", word r.Sampled)
 
-        r.Certificate
-        |> Option.iter (fun c ->
-            w.WriteStartObject "certificate"
-            w.WriteNumber("numbers", c.Numbers)
-            w.WriteNumber("draws", c.Draws)
-            w.WriteNumber("escapeProbabilityBelow", c.EscapeProbability)
-            w.WriteEndObject())
+        if not r.Certificates.IsEmpty then
+            w.WriteStartArray "certificates"
+
+            for operation, certified in r.Certificates do
+                w.WriteStartObject()
+                w.WriteString("operation", Operation.title operation)
+
+                match certified with
+                | Layers.Certified c ->
+                    w.WriteNumber("numbers", c.Numbers)
+                    w.WriteNumber("draws", c.Draws)
+                    w.WriteNumber("escapeProbabilityBelow", c.EscapeProbability)
+                | Layers.Uncertified -> w.WriteNull "draws"
+                | Layers.Differs(_, case) -> w.WriteString("differs", Figure.replay r.Subject case)
+
+                w.WriteEndObject()
+
+            w.WriteEndArray()
 
         if not r.Neighbours.IsEmpty then
             w.WriteStartArray "neighbours"
@@ -183,6 +218,18 @@ let json options (workload: Workload.Workload) (results: Layers.Result list) (ou
                 w.WriteString("changed", name)
                 w.WriteString("shape", string case.Problem)
                 w.WriteString("checksum", word verdict)
+                w.WriteEndObject()
+
+            w.WriteEndArray()
+
+        if not r.Special.IsEmpty then
+            w.WriteStartArray "special"
+
+            for id, verdict, case in r.Special do
+                w.WriteStartObject()
+                w.WriteString("law", id)
+                w.WriteString("verdict", word verdict)
+                w.WriteString("replay", Figure.replay r.Subject case)
                 w.WriteEndObject()
 
             w.WriteEndArray()

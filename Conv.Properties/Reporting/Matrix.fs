@@ -152,6 +152,16 @@ let verdicts (leftOut: string list) (judged: Judged list) =
 
         Terminal.out.MarkupLine $"{Markup.Escape(subject.Name.PadRight width)}  [{colour}]{word}[/]: {Markup.Escape(Terminal.show why)}"
 
+        let indent = String.replicate width " "
+
+        for law, lean in Conclusion.leaning cells do
+            let mean = lean.Mean.ToString("+0.00;-0.00", CultureInfo.InvariantCulture)
+            let nearest = (6.0 * lean.StandardError).ToString("0.00", CultureInfo.InvariantCulture)
+            let doubt = if lean.Mean < 0.0 then "does it truncate?" else "does it round up?"
+
+            Terminal.line
+                $"{indent}  {law.Id}: on positive numbers the mean error is {mean} of its bound; rounding to the nearest gives 0 ± {nearest}: {doubt}"
+
         // A verdict reaches as far as what was asked.
         if verdict = Conclusion.Conforms then
             let shapes = Conclusion.shapesOf cells
@@ -160,6 +170,5 @@ let verdicts (leftOut: string list) (judged: Judged list) =
             | Some reach ->
                 let met, missed = Coverage.extremesOf (Conclusion.leavesRoom subject) shapes
                 let pairs = $"{met.Length} of {met.Length + missed.Length} pairs of extremes"
-                let indent = String.replicate width " "
                 Terminal.line $"{indent}  up to {Coverage.inWords reach}; {pairs}"
             | None -> ()

@@ -130,8 +130,8 @@ let private strip (findings: Findings) (row: Kills.Row) =
         [|
             for law in findings.Laws do
                 match cells.TryGetValue law.Id with
-                | true, { Kill = Some 1 } -> '#'
-                | true, { Kill = Some cases } when cases <= 10 -> '+'
+                | true, { Kill = Some 1; Size = Reach.Small } -> '#'
+                | true, { Kill = Some cases; Size = Reach.Small } when cases <= 10 -> '+'
                 | true, { Kill = Some _ } -> '-'
                 | true, _ -> '.'
                 | _ -> ' '
@@ -187,7 +187,8 @@ let print (findings: Findings) =
     | [] -> ()
     | alive -> Terminal.line $"""survive: {alive |> List.map _.Id |> String.concat ", "}"""
 
-/// The matrix as a table: a line for each piece, a column for each law with the number of the case that killed, "." where every case held,
+/// The matrix as a table: a line for each piece, a column for each law with the number of the case that killed (m3: the third
+/// middle one), "." where every case held,
 /// nothing where the law cannot be asked.
 let tsv (findings: Findings) =
     let text = StringBuilder()
@@ -196,21 +197,25 @@ let tsv (findings: Findings) =
     line (
         "piece"
         :: "held out"
+        :: "killed with seeds"
         :: "cases to the first kill"
         :: (findings.Laws |> List.map _.Id)
     )
 
     for row, firsts in List.zip findings.Rows findings.Firsts do
         let cells = Kills.Row.laws row |> List.map (fun cell -> cell.Law.Id, cell) |> dict
+        let spread = spread firsts
 
         line (
             row.Piece.Id
             :: (if row.Piece.IsHeldOut then "yes" else "no")
-            :: digits (spread firsts).Cases
+            :: $"{spread.Kills} of {findings.Seeds}"
+            :: digits spread.Cases
             :: [
                 for law in findings.Laws do
                     match cells.TryGetValue law.Id with
-                    | true, { Kill = Some cases } -> string cases
+                    | true, { Kill = Some cases; Size = Reach.Small } -> string cases
+                    | true, { Kill = Some cases; Size = size } -> $"{size.Name[0]}{cases}"
                     | true, _ -> "."
                     | _ -> ""
             ]
@@ -220,15 +225,16 @@ let tsv (findings: Findings) =
 
 /// The derived turns of the laws, as Checking/order.tsv holds them.
 let order (turns: Kills.Turn list) =
-    let text = StringBuilder("law\ttier\tmilliseconds\tkills\n")
+    let text = StringBuilder("law\ttier\tsize\tmilliseconds\tkills\n")
 
     for turn in turns do
         text
             .AppendJoin(
                 '\t',
                 [
-                    turn.Law.Id
-                    turn.Tier.Name
+                    turn.Turn.Law
+                    turn.Turn.Tier
+                    turn.Turn.Size.Name
                     turn.Milliseconds.ToString("0.000", inv)
                     turn.Kills.ToString("0.000", inv)
                 ]

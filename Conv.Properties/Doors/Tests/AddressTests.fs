@@ -52,10 +52,10 @@ let ``one thread and two judge alike`` () =
         let mutable heard, judged = 0, 0
 
         let results =
-            Run.all options (Run.jobs options All.laws subjects) (fun news ->
+            Rounds.all options (Rounds.jobs options All.laws subjects) (fun news ->
                 match news with
-                | Run.Ended _ -> heard <- heard + 1
-                | Run.Judged count -> judged <- judged + count)
+                | Rounds.Ended _ -> heard <- heard + 1
+                | Rounds.Judged count -> judged <- judged + count)
 
         Assert.Equal(results.Length, heard)
         Assert.Equal(results |> List.sumBy _.Cases, judged)

@@ -159,6 +159,21 @@ let ``a line replays its case, whoever the subject is`` (AnyCase case) =
     Assert.Equal((Some "native:libx.so", case), Case.parse ("subject=native:libx.so " + line))
     Assert.Equal((Some "loop", case), Case.parse (line + "  subject=loop "))
 
+[<Fact>]
+let ``large numbers stand among small ones, or meet weights of zero`` () =
+    let tensor kind role = (Fill.tensor (Drawn(kind, 5UL)) role (4, 6, 8, 8)).Data
+    let large = tensor Spiked Role.Input |> Array.filter (fun v -> abs v > 1.0)
+    // One in 32 of 1,536.
+    Assert.InRange(large.Length, 24, 96)
+    Assert.All(large, (fun v -> Assert.InRange(abs v, 1.0, Math.ScaleB(1.0, 30))))
+    let x, k = tensor Sheltered Role.Input, tensor Sheltered Role.Kernel
+    Assert.Contains(x, (fun v -> abs v > Math.ScaleB(1.0, 38)))
+
+    for at in 0 .. x.Length - 1 do
+        Assert.True(abs x[at] <= 1.0 || k[at] = 0.0)
+
+    Assert.Contains(k, (fun v -> v <> 0.0))
+
 [<Property>]
 let ``a corner of a drawn tensor does not depend on the rest`` (seed: uint64) =
     let tensor dims = Fill.tensor (Drawn(Wide, seed)) Role.Kernel dims

@@ -14,7 +14,7 @@ let private find name =
 
 let private cell cases id subject =
     let options = { Run.defaults with Cases = cases; Threads = 1 }
-    let results = Run.all options (Run.jobs options [ law id ] [ subject ]) ignore
+    let results = Rounds.all options (Rounds.jobs options [ law id ] [ subject ]) ignore
     (Conclusion.matrix [ law id ] [ subject ] results).Head
 
 /// exchanged_pads.c with a claimed bound, right or wrong.
@@ -48,7 +48,7 @@ let ``a gradient whose pads are exchanged violates under a claimed bound, and th
         let options = { Run.defaults with Cases = 60 }
 
         let cells =
-            Run.all options (Run.jobs options All.laws [ subject ]) ignore
+            Rounds.all options (Rounds.jobs options All.laws [ subject ]) ignore
             |> Conclusion.matrix All.laws [ subject ]
 
         subject, cells, Conclusion.ofSubject subject cells

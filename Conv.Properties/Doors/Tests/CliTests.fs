@@ -134,7 +134,7 @@ let ``--fail-fast goes on after a broken SHOULD`` () =
 
     let options = { Run.defaults with Threads = 1; Cases = 60; FailFast = true }
     let laws = [ "SUBNORMAL"; "MODEL-EXACT" ] |> List.map (All.tryFind >> Option.get)
-    let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+    let results = Rounds.all options (Rounds.jobs options laws [ subject ]) ignore
     let broken = results |> List.filter _.Failure.IsSome |> List.map _.Law.Id |> set
     Assert.Equal<Set<string>>(set [ "SUBNORMAL"; "MODEL-EXACT" ], broken)
     Assert.Equal(Conclusion.Violates, Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results))

@@ -40,6 +40,7 @@ let ``the laws of the facade are those of a forward pass`` () =
             "BLOCKS"
             "SHAPE-COUNT"
             "SAME"
+            "SAME-PERIOD"
             "TRANSPOSED-SHAPE"
             "THREAD-SETTINGS"
             "LEADING-DIMENSION"
@@ -432,5 +433,5 @@ let ``one cause that fails every call is not asked law by law`` () =
 
     let results = Conformance.CheckAll failing
     let broken = results |> Seq.filter (fun r -> r.Status = "broken") |> Seq.length
-    Assert.Equal(Run.enoughFailures, broken)
+    Assert.Equal(Rounds.enoughFailures, broken)
     Assert.Contains(results, (fun r -> r.Message.Contains("every call failed, in the same way", StringComparison.Ordinal)))

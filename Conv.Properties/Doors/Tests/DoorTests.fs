@@ -52,7 +52,7 @@ module Adopted =
     let internal hold (laws: Law list) cases (name: string) =
         let subject = Open.subject Limits.usual name
         let options = { Run.defaults with Cases = cases }
-        let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+        let results = Rounds.all options (Rounds.jobs options laws [ subject ]) ignore
         let cells = Conclusion.matrix laws [ subject ] results
         subject.Foreign |> Option.iter _.Renew()
 
@@ -96,7 +96,7 @@ type Examples() =
             [ "MODEL-EXACT"; "CONCURRENT-CALLERS"; "REPEATABLE" ]
             |> List.map (All.tryFind >> Option.get)
 
-        let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+        let results = Rounds.all options (Rounds.jobs options laws [ subject ]) ignore
         Assert.Equal(Conclusion.Conforms, Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results))
 
     [<NeedsFact("rustc")>]
@@ -261,14 +261,14 @@ module Resumed =
 
     [<Fact>]
     let ``a run that goes on comes to what it would have come to`` () =
-        let jobs = Run.jobs options laws subjects
+        let jobs = Rounds.jobs options laws subjects
         let mutable first: Checking.State list = []
 
         let keep states =
             if first.IsEmpty then
                 first <- states
 
-        let whole = Run.allFrom [] keep options jobs ignore
+        let whole = Rounds.allFrom [] keep options jobs ignore
         // Written at the first failure, when most had not come far.
         Assert.NotEmpty first
         Assert.Contains(first, (fun s -> s.Found.IsSome))
@@ -281,7 +281,7 @@ module Resumed =
         | Error why -> Assert.Fail why
         | Ok states ->
             Assert.Equal<Checking.State list>(first, states)
-            Assert.Equal<_ list>(summary whole, summary (Run.allFrom states ignore options jobs ignore))
+            Assert.Equal<_ list>(summary whole, summary (Rounds.allFrom states ignore options jobs ignore))
 
     [<Fact>]
     let ``another run is not gone on with`` () =
@@ -296,4 +296,10 @@ module Resumed =
         refused "--seed 0x0" { options with Seed = 1UL } laws
         refused "--cases 60" { options with Cases = 61 } laws
         refused "3 laws" options laws.Tail
+        let other = { Checkpoint.heading options laws subjects with Build = "another" }
+
+        match Checkpoint.load path other with
+        | Error why -> Assert.Contains("another build of the kit", why)
+        | Ok _ -> Assert.Fail "It went on."
+
         Assert.True((Checkpoint.load (path + ".none") (Checkpoint.heading options laws subjects)).IsError)

@@ -13,7 +13,7 @@ let private law id = (All.tryFind id).Value
 /// The laws that say something against a subject, and its verdict.
 let private judged cases (laws: Law list) (subject: Subject) =
     let options = { Run.defaults with Cases = cases; Threads = 2; Seed = 3UL }
-    let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+    let results = Rounds.all options (Rounds.jobs options laws [ subject ]) ignore
     Assert.All(results, (fun r -> Assert.Equal(None, r.KitFault)))
     let cells = Conclusion.matrix laws [ subject ] results
 

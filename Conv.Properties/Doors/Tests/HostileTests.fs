@@ -60,7 +60,7 @@ module Hostile =
             let options = { Run.defaults with Cases = 400; Threads = 1 }
 
             let sessions =
-                Run.jobs options laws [ subject ]
+                Rounds.jobs options laws [ subject ]
                 |> Array.map (fun (law, subject, tier) -> Run.Session(options, law, subject, tier))
 
             let mutable found = None
@@ -171,7 +171,7 @@ type HostileLibraries() =
         let subject = Open.subject (Hostile.limitsUntil "holds" "tires") ("native:" + Hostile.library.Value)
         let laws = [ (All.tryFind "MODEL-EXACT").Value ]
         let options = { Run.defaults with Cases = 60; Threads = 1 }
-        let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+        let results = Rounds.all options (Rounds.jobs options laws [ subject ]) ignore
         subject.Foreign |> Option.iter _.Renew()
 
         let failure = (results |> List.find _.Failure.IsSome).Failure.Value
@@ -215,7 +215,7 @@ type HostileLibraries() =
         let settings, model = (All.tryFind "THREAD-SETTINGS").Value, (All.tryFind "MODEL-EXACT").Value
 
         let results =
-            Run.all { Run.defaults with Threads = 2 } (Run.jobs Run.defaults [ settings; model ] [ subject ]) ignore
+            Rounds.all { Run.defaults with Threads = 2 } (Rounds.jobs Run.defaults [ settings; model ] [ subject ]) ignore
 
         subject.Foreign |> Option.iter _.Renew()
         let broken = [ for r in results |> List.filter _.Failure.IsSome -> r.Law.Id ]

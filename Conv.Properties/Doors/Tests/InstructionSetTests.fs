@@ -131,7 +131,7 @@ let ``digests do not depend on threads`` () =
     let digests threads =
         let options = { Run.defaults with Cases = 15; Threads = threads; Tiers = [ Exact ] }
 
-        Run.all options (Run.jobs options laws Ours.implementations) ignore
+        Rounds.all options (Rounds.jobs options laws Ours.implementations) ignore
         |> List.map (fun r -> r.Law.Id, r.Subject.Name, r.Outputs)
 
     let one = digests 1

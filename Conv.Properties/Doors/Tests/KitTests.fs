@@ -95,7 +95,7 @@ let private law id = (All.tryFind id).Value
 
 let private conclude laws subject =
     let options = { Run.defaults with Cases = 60; Threads = 1; Tiers = [ Exact ] }
-    let results = Run.all options (Run.jobs options laws [ subject ]) ignore
+    let results = Rounds.all options (Rounds.jobs options laws [ subject ]) ignore
     Conclusion.ofSubject subject (Conclusion.matrix laws [ subject ] results)
 
 [<Fact>]
@@ -139,7 +139,7 @@ let ``a broken SHOULD only warns`` () =
         }
 
     let results =
-        Run.all { Run.defaults with Cases = 60; Threads = 1 } (Run.jobs Run.defaults [ law "ODD" ] [ skewed ]) ignore
+        Rounds.all { Run.defaults with Cases = 60; Threads = 1 } (Rounds.jobs Run.defaults [ law "ODD" ] [ skewed ]) ignore
 
     Assert.Contains(Conclusion.matrix [ law "ODD" ] [ skewed ] results, (fun c -> c.Status = Conclusion.Broken))
 

@@ -114,12 +114,13 @@ let ``the verdict follows from the layers alone`` () =
             Checksum = checksum
             Sampled = sampled
             Neighbours = []
-            Certificate = None
+            Special = []
+            Certificates = []
             Case = None
             Seconds = 1.0
         }
 
-    let holds = Holds { Elements = 1L; Ratio = 0.5; AgainstOracle = false; Outputs = 0UL }
+    let holds = Holds { Elements = 1L; Ratio = 0.5; Lean = 0.0; AgainstOracle = false; Outputs = 0UL }
     let broken = Faulted(Breach "it is wrong", Call.none workload.Layers.Head.Shape)
     let conclude results = (Layers.conclude [ loop ] results).Head
 
@@ -170,17 +171,43 @@ let ``a list of shapes has names, comments, and errors with the number of the li
     Assert.Throws<FormatException>(fun () -> Workload.ofLines "mine" [ "# nothing" ] |> ignore)
     |> ignore
 
+let private certificates (result: Layers.Result) =
+    [
+        for operation, certified in result.Certificates do
+            match certified with
+            | Layers.Certified certificate -> operation, certificate
+            | _ -> ()
+    ]
+
+let private all =
+    [ Operation.Forward; Operation.BackwardInput; Operation.BackwardKernel; Operation.Transposed ]
+
+/// Sums of the three operations have very different lengths.
+[<Theory>]
+[<InlineData "c=512 h=7 w=7 o=64 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1">]
+[<InlineData "c=16 h=56 w=56 o=16 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1 g=16">]
+let ``each operation is certified on numbers that its own sums have room for`` (line: string) =
+    let shapes = Workload.ofLines "mine" [ line ]
+
+    let result =
+        Layers.run Layers.Named Run.defaults shapes [ subject "im2col" ] ignore
+        |> List.exactlyOne
+
+    Assert.Equal<Operation list>(all, certificates result |> List.map fst)
+
 [<Fact>]
 let ``a named shape that holds has a certificate, from the numbers and draws that it says`` () =
     let results = Layers.run Layers.Named Run.defaults ownShapes [ subject "loop" ] ignore
 
     for result in results do
-        let certificate = result.Certificate.Value
-        Assert.True(certificate.EscapeProbability < 1e-6, string certificate)
-        Assert.True(certificate.Numbers >= 19 && certificate.Draws <= 12, string certificate)
+        Assert.Equal<Operation list>(all, certificates result |> List.map fst)
         Assert.True(result.Neighbours.Length >= 20, string result.Neighbours.Length)
-        // What is said is what was drawn.
-        Assert.Equal(Math.Pow(2.0 / float certificate.Numbers, float certificate.Draws), certificate.EscapeProbability)
+
+        for _, certificate in certificates result do
+            Assert.True(certificate.EscapeProbability < 1e-6, string certificate)
+            Assert.True(certificate.Numbers >= 19 && certificate.Draws <= 12, string certificate)
+            // What is said is what was drawn.
+            Assert.Equal(Math.Pow(2.0 / float certificate.Numbers, float certificate.Draws), certificate.EscapeProbability)
 
     Assert.Equal(Conclusion.Conforms, (Layers.conclude [ subject "loop" ] results).Head.Verdict)
 
@@ -205,8 +232,8 @@ let ``a certificate counts draws with a bias and with taps of their own alone`` 
     let result =
         (Layers.run Layers.Named Run.defaults { ownShapes with Layers = [ List.last ownShapes.Layers ] } [ watched ] ignore).Head
 
-    let draws = calls |> Seq.truncate result.Certificate.Value.Draws |> List.ofSeq
-    Assert.Equal(result.Certificate.Value.Draws, draws.Length)
+    let draws = calls |> Seq.truncate (snd (certificates result).Head).Draws |> List.ofSeq
+    Assert.Equal((snd (certificates result).Head).Draws, draws.Length)
 
     for k, b in draws do
         Assert.Equal(shape.OutChannels, b.Length)
@@ -237,10 +264,70 @@ let ``a fault beside a named shape is found, and one on a single output of it`` 
 
     let beside, results = verdict (fun s -> s.InChannels = 33)
     Assert.Equal(Conclusion.Violates, beside)
-    Assert.True(results |> List.forall _.Certificate.IsSome)
+    Assert.True(results |> List.forall (fun r -> (certificates r).Length = 4))
     let own, results = verdict (fun s -> s.InChannels = 32 && s.Batch = 1 && s.InHeight = 10)
     Assert.Equal(Conclusion.Violates, own)
-    Assert.True((results |> List.find (fun r -> r.Layer.Name = "line 4")).Certificate.IsNone)
+    let broken = results |> List.find (fun r -> r.Layer.Name = "line 4")
+    Assert.DoesNotContain(Operation.Forward, certificates broken |> List.map fst)
+
+/// One number of a gradient, or of a transposed convolution, on one shape.
+[<Theory; InlineData 1; InlineData 2; InlineData 3>]
+let ``a fault of another operation on a named shape is found`` (at: int) =
+    let loop = subject "loop"
+    let shape = (List.last ownShapes.Layers).Shape
+    let operation, _, _ = Adjoint.certificates[at - 1]
+
+    let wrong =
+        { loop with
+            Name = "wrong"
+            Operate =
+                fun asked s first second bias ->
+                    let y = loop.Operate asked s first second bias
+
+                    if asked = operation && s = shape then
+                        y[y.Length / 2] <- y[y.Length / 2] + 1f
+
+                    y
+        }
+
+    let results = Layers.run Layers.Named Run.defaults ownShapes [ wrong ] ignore
+    Assert.Equal(Conclusion.Violates, (Layers.conclude [ wrong ] results).Head.Verdict)
+
+    for result in results do
+        let certified = certificates result |> List.map fst
+        Assert.Equal(result.Layer.Shape <> shape, List.contains operation certified)
+        // The forward pass is not accused of it.
+        Assert.True(result.Checksum.IsHolds)
+
+/// As tiles do that are taken for many channels: a NaN that one window reads is in others too.
+[<Theory>]
+[<InlineData(true, "violates")>]
+[<InlineData(false, "conforms")>]
+let ``what is not finite is asked at the layer's own size`` (spreads: bool, verdict: string) =
+    let loop = subject "loop"
+
+    let tiled =
+        { loop with
+            Name = "tiled"
+            Forward =
+                fun s x k b ->
+                    let y = loop.Forward s x k b
+
+                    if spreads && s.InChannels >= 32 then
+                        for at in 1 .. y.Length - 1 do
+                            if Single.IsNaN y[at] && not (Single.IsNaN y[at - 1]) then
+                                y[at - 1] <- nanf
+
+                    y
+        }
+
+    let results = Layers.run Layers.Layer Run.defaults ownShapes [ tiled ] ignore
+    let outcome = (Layers.conclude [ tiled ] results).Head
+    Assert.Equal(verdict, Conclusion.word [] outcome.Verdict)
+
+    for result in results do
+        Assert.Equal(3, result.Special.Length)
+        Assert.True(result.Checksum.IsHolds)
 
 [<Fact>]
 let ``layers of networks are judged with a bias, two images, uneven and SAME pads`` () =

@@ -20,6 +20,7 @@ let private laws =
         "TRANSPOSED-SHAPE"
         "FUSED-AFFINE"
         "STRIDED-VIEWS"
+        "VIEW-PARTS"
         "IN-PLACE"
         "THREAD-COUNT"
         "GUARD-ZONES"
@@ -33,6 +34,7 @@ let private laws =
         "SHAPE-COUNT"
         "COST"
         "SAME"
+        "SAME-PERIOD"
     ]
 
 /// As few as a law may hold with, and a seed of their own.
@@ -56,7 +58,7 @@ let ``a few cases do not break the law`` (law: string, subject: string) =
     let law = (All.tryFind law).Value
     let subject = Ours.all |> List.find (fun s -> s.Name = subject)
 
-    for law, subject, tier in Run.jobs options [ law ] [ subject ] do
+    for law, subject, tier in Rounds.jobs options [ law ] [ subject ] do
         let result = Run.law options law subject tier
         Assert.Equal(None, result.KitFault)
 

@@ -11,7 +11,7 @@ let private status (law: string) (subject: Subject) =
     let options = { Run.defaults with Cases = 30; Threads = 1 }
 
     let results =
-        Run.jobs options [ law ] [ subject ]
+        Rounds.jobs options [ law ] [ subject ]
         |> Array.map (fun (law, s, tier) -> Run.law options law s tier)
         |> List.ofArray
 

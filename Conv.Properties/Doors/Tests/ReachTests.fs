@@ -88,6 +88,40 @@ let private wrongWhere holds =
                 y
     }
 
+[<Fact>]
+let ``cases come by their turns, and then all sizes together`` () =
+    let turn size : Order.Turn = { Law = "MODEL-EXACT"; Tier = "exact"; Size = size }
+
+    /// The case of MODEL-EXACT in which a fault of larger problems shows, where these turns come first.
+    let failsIn turns cases =
+        let options =
+            { Run.defaults with
+                Cases = cases
+                Threads = 1
+                Turns = Order.Turns(List.map turn turns)
+            }
+
+        let session = Run.Session(options, law "MODEL-EXACT", wrongWhere Generate.isLarger, Exact)
+
+        while not session.Ended do
+            session.Step()
+
+        session.Cases
+
+    Assert.Equal(11, failsIn (List.replicate 10 Reach.Small @ [ Reach.Large ]) 20)
+    Assert.Equal(1, failsIn [ Reach.Large ] 20)
+    // A run that leaves larger problems out has no turns of theirs.
+    let small =
+        { Run.defaults with
+            Cases = 20
+            Reach = Reach.Small
+            Turns = Order.Turns [ turn Reach.Large ]
+        }
+
+    Assert.Equal(20, (Run.law small (law "MODEL-EXACT") (wrongWhere Generate.isLarger) Exact).Cases)
+    // Behind the turns larger problems do not wait for all small ones.
+    Assert.InRange(failsIn [] 20, 1, 10)
+
 let thresholds: TheoryData<string> =
     TheoryData<string>(
         [
@@ -267,8 +301,11 @@ let ``what fails only after other calls is a violation, with the calls that it t
     let result = Run.law { Run.defaults with Threads = 1 } one subject Exact
     let failure = result.Failure.Value
     Assert.Equal(0, failure.Eluded)
-    Assert.Equal(2, failure.Earlier.Length)
-    Assert.Equal<int list>([ 1; 8 ], failure.Earlier |> List.map _.Problem.InChannels)
+    // One channel, then eight, then four or more: a case that prepares weights twice may be the second and the third.
+    Assert.InRange(failure.Earlier.Length, 1, 2)
+    Assert.Equal(1, failure.Earlier.Head.Problem.InChannels)
+    let second = failure.Earlier @ [ failure.Shrunk ] |> List.item 1
+    Assert.Equal(8, second.Problem.InChannels)
     // The line says all of it.
     let cases = Case.parseAll (Figure.line failure) |> List.map snd
     Assert.Equal<Case list>(failure.Earlier @ [ failure.Shrunk ], cases)
@@ -328,7 +365,7 @@ let ``a library that does not say otherwise is called by one thread at a time`` 
     let options = { Run.defaults with Cases = 30; Threads = 4 }
     let laws = [ law "MODEL-EXACT"; law "ADJOINT-INPUT"; law "CHECKSUM"; law "LINEAR-INPUT" ]
     let alone = Subject.oneAtATime subject
-    Run.all options (Run.jobs options laws [ alone ]) ignore |> ignore
+    Rounds.all options (Rounds.jobs options laws [ alone ]) ignore |> ignore
     Assert.Equal(1, most.Value)
     Assert.False((Declared.parse [] "").AnyCallers)
     Assert.True((Declared.parse [] "callers=any").AnyCallers)
@@ -363,16 +400,78 @@ let ``an image whose bits depend on the batch breaks the promise`` () =
     Assert.Equal(Some false, (Probe.ofSubject batched).AnyBatch)
     Assert.Equal(Some true, (Probe.ofSubject loop).AnyBatch)
 
+[<Fact>]
+let ``what begins afresh asks its first small and its first middle cases in a row`` () =
+    let plan = [ Reach.Small, 200; Reach.Middle, 30; Reach.Large, 5 ]
+    let row size = [ for at in 0..19 -> struct (size, at) ]
+    let first turns count = Order.cases turns plan 20 |> List.ofArray |> List.truncate count
+    Assert.Equal<struct (Reach.Size * int) list>(row Reach.Small @ row Reach.Middle, first [] 40)
+    Assert.Equal<struct (Reach.Size * int) list>(row Reach.Middle @ row Reach.Small, first [ Reach.Middle ] 40)
+    // Every case once, whatever the turns.
+    let turns = List.replicate 40 Reach.Large @ List.replicate 300 Reach.Small
+
+    for inARow in [ 0; 20 ] do
+        let cases = Order.cases turns plan inARow
+        Assert.Equal(235, (Array.distinct cases).Length)
+        Assert.Equal(235, cases.Length)
+
+    // Those of large problems begin no process.
+    Assert.Equal<struct (Reach.Size * int) list>([ struct (Reach.Large, 0); struct (Reach.Small, 0) ], first [ Reach.Large ] 2)
+
+[<Fact>]
+let ``a run has no turns of sizes that it leaves out`` () =
+    let turn size : Order.Turn = { Law = "MODEL-EXACT"; Tier = "exact"; Size = size }
+    let turns = Order.Turns [ turn Reach.Large; turn Reach.Small; turn Reach.Large; turn Reach.Large ]
+
+    let opening reach =
+        let options = { Run.defaults with Cases = 10; Reach = reach; Turns = turns }
+        (Rounds.opening options [| Run.Session(options, law "MODEL-EXACT", loop, Exact) |]).Length
+
+    Assert.Equal(1, opening Reach.Small)
+    // Of ten small cases there are 1.5 large ones.
+    Assert.Equal(2, opening Reach.Large)
+
+[<Fact>]
+let ``the turns are of more than one size`` () =
+    let sizes = Order.turns.All |> List.map _.Size |> List.distinct
+    Assert.Contains(Reach.Small, sizes)
+    Assert.Contains(Reach.Middle, sizes)
+
+/// Within its claim, off the grid of whole numbers.
+[<Fact>]
+let ``a claimed bound is not held to whole numbers in the memory of views`` () =
+    let claimed =
+        { loop with
+            Name = "claimed"
+            Profile = { loop.Profile with ArithmeticOf = fun _ -> Within 64.0 }
+            Viewed =
+                fun s x k b y ->
+                    loop.Viewed s x k b y
+                    let struct (memory, view: TensorView) = y
+
+                    for n in 0 .. s.Batch - 1 do
+                        for o in 0 .. s.OutChannels - 1 do
+                            for i in 0 .. s.OutHeight - 1 do
+                                for j in 0 .. s.OutWidth - 1 do
+                                    let at = view.At(n, o, i, j)
+                                    memory[at] <- memory[at] * 1.0000002f
+        }
+
+    let result = Run.law { Run.defaults with Cases = 60; Threads = 1 } (law "VIEW-PARTS") claimed Exact
+    Assert.True(result.Failure.IsNone)
+    Assert.True(result.Held > 20, string result.Held)
+
+/// Rounded towards zero.
+let private cut (value: float) =
+    let nearest = float32 value
+
+    if abs (float nearest) > abs value then
+        MathF.BitDecrement(abs nearest) * float32 (sign value)
+    else
+        nearest
+
 /// The loop, each operation summed in its order but with results cut instead of rounded.
 let private truncating =
-    let cut (value: float) =
-        let nearest = float32 value
-
-        if abs (float nearest) > abs value then
-            MathF.BitDecrement(abs nearest) * float32 (sign value)
-        else
-            nearest
-
     let run (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
         Oracle.complete Operation.Forward s (Array.map float x) (Array.map float k) (Array.map float b)
         |> Array.map cut
@@ -384,5 +483,63 @@ let ``results that are cut break ONE-ROUNDING, at once`` () =
     let result = Run.law Run.defaults (law "ONE-ROUNDING") truncating Exact
     Assert.True(result.Failure.IsSome)
     Assert.True(result.Cases <= 3, string result.Cases)
-    // The bound does not see it.
-    Assert.True((Run.law { Run.defaults with Cases = 60 } (law "MODEL-BOUND") truncating Bounded).Failure.IsNone)
+    // The bound does not see it in sums of two terms or more.
+    match (Run.law { Run.defaults with Cases = 60 } (law "MODEL-BOUND") truncating Bounded).Failure with
+    | None -> ()
+    | Some failure -> Assert.Equal(1L, failure.Drawn.Problem.TermsPerOutput)
+
+/// As a vector unit that rounds towards zero adds up many terms.
+let private truncatingSums =
+    { loop with
+        Name = "truncating sums"
+        Forward =
+            fun s x k b ->
+                let add = if s.TermsPerOutput >= 12L then cut else float32
+
+                Array.init (int s.OutputLength) (fun at ->
+                    let j, i = at % s.OutWidth, at / s.OutWidth % s.OutHeight
+                    let o = at / (s.OutWidth * s.OutHeight) % s.OutChannels
+                    let n = at / (s.OutWidth * s.OutHeight * s.OutChannels)
+                    let cg = s.InChannelsPerGroup
+                    let first = o / s.OutChannelsPerGroup * cg
+                    let mutable sum = 0f
+
+                    for c in 0 .. cg - 1 do
+                        for u in 0 .. s.KernelHeight - 1 do
+                            for v in 0 .. s.KernelWidth - 1 do
+                                let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
+                                let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+
+                                if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                                    let x = float x[((n * s.InChannels + first + c) * s.InHeight + h) * s.InWidth + w]
+                                    let k = float k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
+                                    sum <- add (float sum + x * k)
+
+                    if b.Length = 0 then sum else add (float sum + float b[o]))
+    }
+
+[<Fact>]
+let ``errors that lean are said, and those of rounding to the nearest do not`` () =
+    let model = law "MODEL-BOUND"
+
+    // Other numbers break the bound: a large one and small ones that are taken from it.
+    let leans =
+        Seq.init 400 (Address.case 0UL model loop.Profile Bounded)
+        |> Seq.filter (fun case ->
+            match case.Fill with
+            | Drawn(Positive, _) -> true
+            | _ -> false)
+        |> Seq.map (model.Judge truncatingSums)
+        |> Seq.choose (function
+            | Holds evidence -> Some evidence.Lean
+            | _ -> None)
+        |> List.ofSeq
+
+    let lean = (Conclusion.leanOf leans).Value
+    // Each of n sums loses half of what one may lose, of partial sums that are half of the whole; shorter sums lose nothing.
+    Assert.InRange(lean.Mean, -0.5, -0.1)
+    let result = Run.law { Run.defaults with Threads = 1 } model loop Bounded
+    let said leans = Conclusion.leaning (Conclusion.matrix [ model ] [ loop ] [ { result with Leans = leans } ])
+    Assert.Single(said leans) |> ignore<Law * Conclusion.Lean>
+    Assert.True((Conclusion.leanOf result.Leans).IsSome)
+    Assert.Empty(said result.Leans)

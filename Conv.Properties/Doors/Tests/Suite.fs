@@ -10,7 +10,7 @@ let private options = { Run.defaults with Seed = 1UL; Threads = 1; Cases = Cover
 
 let private judge options (law: Law) (subject: Subject) =
     let results =
-        Run.jobs options [ law ] [ subject ]
+        Rounds.jobs options [ law ] [ subject ]
         |> Array.map (fun (l, s, tier) -> Run.law options l s tier)
         |> List.ofArray
 

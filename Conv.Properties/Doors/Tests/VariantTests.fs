@@ -15,7 +15,7 @@ let private find name =
 let ``a variant passes every law`` (name: string) =
     let subject = find name
     let options = { Run.defaults with Cases = 30; Threads = 1; Seed = 7UL }
-    let results = Run.all options (Run.jobs options All.laws [ subject ]) ignore
+    let results = Rounds.all options (Rounds.jobs options All.laws [ subject ]) ignore
 
     for r in results do
         match r.Failure, r.KitFault with

@@ -32,7 +32,7 @@ let private broken (implementation: IVectorised) lanes =
     let subject = Contract.ofConvolution (implementation |> on lanes)
     let options = { Run.defaults with Seed = 6UL; Threads = 1; Cases = 40 }
 
-    Run.jobs options laws [ subject ]
+    Rounds.jobs options laws [ subject ]
     |> Array.map (fun (law, s, tier) -> Run.law options law s tier)
     |> Array.choose (fun result -> result.Failure |> Option.map (fun failure -> $"{result.Law.Id}: {failure}"))
 
