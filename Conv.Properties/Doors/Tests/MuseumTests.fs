@@ -380,7 +380,4 @@ module Pages =
             let breaks () = fails ((law case.Law).Judge piece.Subject case)
             let alone _ = Task.Factory.StartNew(breaks, TaskCreationOptions.LongRunning).Result
 
-            Assert.True(
-                Seq.init tries id |> Seq.exists alone,
-                $"{lines[at]} breaks nothing"
-            )
+            Assert.True(Seq.init tries id |> Seq.exists alone, $"{lines[at]} breaks nothing")
