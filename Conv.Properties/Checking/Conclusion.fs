@@ -85,6 +85,10 @@ let private cell law subject (results: Run.Result list) =
         |> Seq.collect _.Discards.Keys
         |> Seq.tryFind _.StartsWith(Pursuit.unrepeated)
 
+    let noGrid =
+        [ Bound.noGrid; Bound.noTier ]
+        |> List.tryFind (fun reason -> results |> List.exists _.Discards.ContainsKey(reason))
+
     let status =
         if results.IsEmpty then
             Inapplicable "not among its capabilities, or not in the selected tier"
@@ -110,12 +114,9 @@ let private cell law subject (results: Run.Result list) =
             Refused
         elif held = 0 && undecided = 0 then
             Inapplicable(mostFrequentReason results |> Option.defaultValue "no case applies")
-        // Few cases are on a grid that a claimed bound leaves: the law decides on others.
-        elif
-            undecided = 0
-            && results |> List.exists (fun r -> r.Discards.ContainsKey Bound.noGrid)
-        then
-            Inapplicable Bound.noGrid
+        // Few cases are on a grid that the arithmetic leaves: the law decides on others.
+        elif undecided = 0 && noGrid.IsSome then
+            Inapplicable noGrid.Value
         elif undecided > 0 then
             Open(mostFrequentReason results |> Option.defaultValue "undecided")
         else

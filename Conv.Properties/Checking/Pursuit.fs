@@ -5,19 +5,14 @@ module internal Conv.Properties.Pursuit
 open System
 open System.Collections.Generic
 open System.Diagnostics
+open System.Runtime.CompilerServices
 open System.Threading
 
 /// What a thread has asked of each subject since its process or instance was fresh, in order.
 let private asked =
-    new ThreadLocal<Dictionary<string, List<struct (Law * Case)>>>(fun () -> Dictionary<string, List<struct (Law * Case)>>())
+    new ThreadLocal<ConditionalWeakTable<Subject, List<struct (Law * Case)>>>(fun () -> ConditionalWeakTable())
 
-let private askedOf (subject: Subject) =
-    match asked.Value.TryGetValue subject.Name with
-    | true, cases -> cases
-    | _ ->
-        let cases = List<struct (Law * Case)>()
-        asked.Value[subject.Name] <- cases
-        cases
+let private askedOf (subject: Subject) = asked.Value.GetOrCreateValue subject
 
 /// Whether the subject can begin anew.
 let hasBeginnings (subject: Subject) = subject.Foreign.IsSome || subject.Fresh.IsSome

@@ -324,6 +324,9 @@ let isExact operation (arithmetic: Arithmetic) (traits: Traits) (s: ConvShape) (
        // What is claimed of their adjoints is not of their kind.
        | _ -> isExactSum 24 smallest largest operation s x k bias
 
+/// Why the exact tier says nothing of an algorithm whose steps are not exact on any numbers.
+let noTier = "its arithmetic has no exact tier: the bound decides"
+
 /// Why the exact tier says nothing of a subject of a claimed bound.
 let noGrid = "so many terms leave its claimed bound no grid: the bound decides"
 

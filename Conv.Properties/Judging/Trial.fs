@@ -237,8 +237,7 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
             | _ when once certificates operation s x k bias (fun () -> Bound.isExact operation arithmetic traits s x k bias) ->
                 digest value
                 struct (value, Zero)
-            | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).HasExactGrid ->
-                raise (Inapplicable "its arithmetic has no exact tier: the bound decides")
+            | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).HasExactGrid -> raise (Inapplicable Bound.noTier)
             | _ ->
                 outside <- true
                 struct (value, Zero)

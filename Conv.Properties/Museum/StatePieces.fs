@@ -89,6 +89,7 @@ let private alternating name =
         Profile = { forwards.Profile with Traits = promises }
         Forward = run
         Prepare = PreparedRuns.ofCalls run
+        Fresh = Some(fun () -> turn.Value <- false)
     }
 
 /// The weights of a prepared convolution are packed where they are, after each run anew.

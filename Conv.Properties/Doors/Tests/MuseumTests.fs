@@ -110,7 +110,11 @@ let private killed (id: string) =
             let replayed = Case.parse line |> snd
             Assert.Equal(failure.Shrunk, replayed)
             Assert.True(fails failure.Verdict, $"shrinking lost the failure of {law.Id}: {line}")
-            Assert.True(fails (law.Judge piece.Subject replayed), $"{law.Id} holds on its own line: {line}")
+            // A race is not lost each time.
+            let tries = if law.Id = "CONCURRENT-CALLERS" then 50 else 1
+            Pursuit.renew piece.Subject
+            let replays = Seq.init tries (fun _ -> law.Judge piece.Subject replayed)
+            Assert.True(Seq.exists fails replays, $"{law.Id} holds on its own line: {line}")
             // Shrinking may find nothing smaller, but never something larger.
             Assert.True(Shrink.measure failure.Shrunk <= Shrink.measure failure.Drawn, line)
         | Some _ -> ()
