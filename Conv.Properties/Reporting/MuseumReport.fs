@@ -187,9 +187,8 @@ let print (findings: Findings) =
     | [] -> ()
     | alive -> Terminal.line $"""survive: {alive |> List.map _.Id |> String.concat ", "}"""
 
-/// The matrix as a table: a line for each piece, a column for each law with the number of the case that killed (m3: the third
-/// middle one), "." where every case held,
-/// nothing where the law cannot be asked.
+/// The matrix as a table: a line for each piece, a column for each law with the number of the case that killed (m3: the third middle one), "."
+/// where every case held, nothing where the law cannot be asked.
 let tsv (findings: Findings) =
     let text = StringBuilder()
     let line (cells: string list) = text.AppendJoin('\t', cells).Append('\n') |> ignore<StringBuilder>

@@ -461,6 +461,24 @@ let ``a claimed bound is not held to whole numbers in the memory of views`` () =
     Assert.True(result.Failure.IsNone)
     Assert.True(result.Held > 20, string result.Held)
 
+/// The second part writes over the last number of the first, after that was read.
+[<Fact>]
+let ``a part that writes beside its view breaks VIEW-PARTS`` () =
+    let spilling =
+        { loop with
+            Name = "spilling"
+            Viewed =
+                fun s x k b y ->
+                    loop.Viewed s x k b y
+                    let struct (memory, view: TensorView) = y
+
+                    if view.Offset > 0 then
+                        memory[view.Offset - 1] <- 12345f
+        }
+
+    let result = Run.law { Run.defaults with Threads = 1 } (law "VIEW-PARTS") spilling Exact
+    Assert.True(result.Failure.IsSome)
+
 /// Rounded towards zero.
 let private cut (value: float) =
     let nearest = float32 value
