@@ -297,6 +297,8 @@ module Resumed =
         refused "--seed 0x0" { options with Seed = 1UL } laws
         refused "--cases 60" { options with Cases = 61 } laws
         refused "3 laws" options laws.Tail
+        let own = (Checkpoint.heading options laws subjects).Build
+        Assert.Equal(typeof<Checking.State>.Assembly.ManifestModule.ModuleVersionId, Guid.Parse own)
         let other = { Checkpoint.heading options laws subjects with Build = "another" }
 
         match Checkpoint.load path other with
