@@ -222,14 +222,15 @@ type internal BilinearProgram private (algorithm: Bilinear) =
                 full[at + t * height + t'] <- sum
 
     /// The program on absolute values, the largest over all tile phases, times weight[i·m + i'] at position (i, i') of the tile.
-    /// Tiles that begin in the same row are taken together: every array below ends in their index, from column 1 − m on.
-    /// `onInput` sees the transformed tiles of all channels of a group, as C/G×α×α×tiles.
+    /// Tiles that begin in the same row are taken together: every array below ends in their index, from column 1 − m on, and behind the last
+    /// tile it is filled up to whole vectors.
+    /// `onInput` sees the transformed tiles of all channels of a group, as α×α×C/G×tiles: a sum over the channels reads what lies together.
     let run (s: ConvShape) (x: float[]) (k: float[]) (weight: float[]) (onInput: float[] -> unit) =
         let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
         let result = Array.zeroCreate (int s.OutputLength)
         let absX, absK = Array.map abs x, Array.map abs k
         let taps, area = r * r, alpha * alpha
-        let tiles = s.OutWidth + m - 1
+        let tiles = Values.wholeVectors (s.OutWidth + m - 1)
         let columns = tiles + alpha - 1
 
         // Of each output channel and position of the transformed tile, the terms over the channels.
@@ -249,7 +250,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
         let outputHalf = Array.zeroCreate (m * alpha * tiles)
         let y = Array.zeroCreate (m * m * tiles)
 
-        /// inputs[c, t, t'] = (|Bᵀ||d_c||B|)[t, t'] of the tiles that begin in row i0.
+        /// inputs[t, t', c] = (|Bᵀ||d_c||B|)[t, t'] of the tiles that begin in row i0.
         let transformInput plane i0 c =
             Array.Clear inputHalf
 
@@ -263,7 +264,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
 
             for t in 0 .. alpha - 1 do
                 for t' in 0 .. alpha - 1 do
-                    Values.combine sparseB[t'] inputHalf (t * columns) 1 inputs ((c * area + t * alpha + t') * tiles) tiles
+                    Values.combine sparseB[t'] inputHalf (t * columns) 1 inputs (((t * alpha + t') * cg + c) * tiles) tiles
 
         /// y[i, i'] = (|Aᵀ|·sum·|A|)[i, i'].
         let transformSum () =
@@ -283,7 +284,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
 
                     for o in group * og .. group * og + og - 1 do
                         for t in 0 .. area - 1 do
-                            Values.combine kernels[o * area + t] inputs (t * tiles) (area * tiles) sum (t * tiles) tiles
+                            Values.combine kernels[o * area + t] inputs (t * cg * tiles) tiles sum (t * tiles) tiles
 
                         transformSum ()
 
@@ -499,13 +500,18 @@ type internal BilinearProgram private (algorithm: Bilinear) =
 
                     let mutable inputFits = true
 
-                    let tiles = s.OutWidth + m - 1
+                    let own = s.OutWidth + m - 1
+                    let tiles = Values.wholeVectors own
 
                     let onInput (inputs: float[]) =
                         for at in 0 .. inputs.Length - 1 do
-                            let t, t' = at / tiles / alpha % alpha, at / tiles % alpha
+                            let point = at / (tiles * s.InChannelsPerGroup)
+                            let t, t' = point / alpha, point % alpha
 
-                            if inputs[at] > Math.ScaleB(limit, gridX + inputOrder[t] + inputOrder[t']) then
+                            if
+                                at % tiles < own
+                                && inputs[at] > Math.ScaleB(limit, gridX + inputOrder[t] + inputOrder[t'])
+                            then
                                 inputFits <- false
 
                     let units =

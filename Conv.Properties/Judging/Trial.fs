@@ -186,8 +186,11 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
 
         Approx.exact (Values.blank (Operation.result operation s))
 
+    let same (a: float[]) (b: float[]) = Object.ReferenceEquals(a, b) || a.Length = 0 && b.Length = 0
+
     /// What was found for operands: laws make the same call again and again, and a certificate costs as much as the call.
     let once
+        (alike: float[] -> float[] -> bool)
         (found: ResizeArray<struct (struct (Operation * ConvShape) * float[] * float[] * float[] * 'a)>)
         operation
         s
@@ -196,11 +199,9 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
         bias
         find
         : 'a =
-        let alike (a: float[]) (b: float[]) = Object.ReferenceEquals(a, b) || a.Length = 0 && b.Length = 0
-
         let known =
             found.FindIndex(fun (struct (call, x', k', bias', _)) ->
-                call = struct (operation, s) && alike x x' && alike k k' && alike bias bias')
+                call = struct (operation, s) && alike x x' && alike k k' && same bias bias')
 
         if known >= 0 then
             let struct (_, _, _, _, value) = found[known]
@@ -222,8 +223,9 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
         if not (finite x && finite k && finite bias) then
             struct (value, Zero)
         elif case.Tier = Bounded then
+            // A bound is one of absolute values; a certificate may be one of the result.
             let error =
-                once bounds operation s x k bias (fun () -> Bound.ofCall operation arithmetic traits s x k bias)
+                once Values.areAlikeInSize bounds operation s x k bias (fun () -> Bound.ofCall operation arithmetic traits s x k bias)
 
             struct (value, error)
         else
@@ -234,7 +236,7 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
                     digest value
                     struct (value, Zero)
                 | ValueNone -> raise (Inapplicable Bound.noGrid)
-            | _ when once certificates operation s x k bias (fun () -> Bound.isExact operation arithmetic traits s x k bias) ->
+            | _ when once same certificates operation s x k bias (fun () -> Bound.isExact operation arithmetic traits s x k bias) ->
                 digest value
                 struct (value, Zero)
             | :? Bilinear as algorithm when not (BilinearProgram.Of algorithm).HasExactGrid -> raise (Inapplicable Bound.noTier)
@@ -246,7 +248,8 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
     let beyondRange (s: ConvShape) (x: float[]) (k: float[]) =
         match subject.Profile.ArithmeticOf s with
         | :? Rounded as r when r.Input.MaxExponent < 127 ->
-            let beyond = Array.exists (fun v -> Double.IsFinite v && abs v > r.Input.MaxValue)
+            let most = r.Input.MaxValue
+            let beyond = Array.exists (fun v -> Double.IsFinite v && abs v > most)
 
             beyond x || beyond k
         | _ -> false

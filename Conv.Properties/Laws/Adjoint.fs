@@ -135,7 +135,7 @@ let private modelBackward =
         "each gradient is the definition's: exactly on numbers whose partial sums are all representable, within its bound on reals"
         { backward "ADJ-1, ADJ-2, ADJ-3" gradients "every fault of a gradient, element by element" with
             Relates = false
-            Beyond = Law.beyond 800 40
+            Beyond = Law.beyond 1200 40
         }
         (fun trial ->
             let operation =

@@ -265,6 +265,25 @@ module internal Draw =
                 | :? Rounded as r -> not call.ByOracle && r.Accumulator.Precision < 24
                 | _ -> false)
 
+    /// The case on a problem so much smaller that all its calls together cost no more than they may.
+    let private withCalls subject equations project source (case: Case) =
+        match source with
+        | Sized size when size <> Reach.Small ->
+            let whole =
+                Judge.plan subject equations case
+                |> List.sumBy (fun call -> Reach.cost call.Shape)
+
+            let most = Reach.budgetOfCalls size
+
+            if whole <= most then
+                case
+            else
+                Reach.fitTo (Reach.cost case.Problem * most / whole) case.Problem
+                |> project
+                |> ValueOption.map (fun smaller -> { case with Problem = smaller })
+                |> ValueOption.defaultValue case
+        | _ -> case
+
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
     let cases id project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier source : Gen<Case> =
         let subject = Subject.ofProfile profile
@@ -317,6 +336,7 @@ module internal Draw =
                             Fill = Explicit []
                         }
 
+                    let case = case |> withCalls subject equations project source
                     let problems = Judge.plan subject equations case
                     let growth = growth (new Trial(subject, case, true))
 

@@ -65,7 +65,7 @@ let private modelExact =
             Domain = "AnyOrder; Bilinear within its certificate"
             Tiers = [ Exact ]
             Relates = false
-            Beyond = Law.beyond 900 30
+            Beyond = Law.beyond 900 60
         }
         model
 

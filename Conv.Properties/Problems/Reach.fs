@@ -31,6 +31,9 @@ let budget size =
     | Middle -> 1_000_000L
     | Large -> 4_000_000L
 
+/// The most that all calls of a law's case may cost together: what makes many calls is asked smaller problems.
+let budgetOfCalls size = 3L * budget size
+
 /// About half of a size, at the same distance from a multiple of 16.
 let private halved (size: int) =
     if size < 16 then
@@ -132,8 +135,8 @@ let rec fitPlan most (p: Plan) =
         | kept, [] -> largest kept
         | _, free -> largest free
 
-/// The shape, or one as like it as costs no more than the size allows: its kernel and its two largest parts shrink last.
-let fit size (s: ConvShape) =
+/// The shape, or one as like it as costs no more than that: its kernel and its two largest parts shrink last.
+let fitTo most (s: ConvShape) =
     let plan = ofShape s
 
     let kept =
@@ -142,4 +145,7 @@ let fit size (s: ConvShape) =
         |> List.truncate 2
         |> List.map (fun (part, _, _) -> part)
 
-    fitPlan (budget size) { plan with Kept = set (RowTaps :: ColumnTaps :: kept) }
+    fitPlan most { plan with Kept = set (RowTaps :: ColumnTaps :: kept) }
+
+/// The shape, or one as like it as costs no more than the size allows.
+let fit size s = fitTo (budget size) s

@@ -355,6 +355,7 @@ let private planes =
         let! alike = Gen.elements [ true; false ]
         let! c, o = Gen.elements [ 1; 1; 2; 3; 5; 8 ] |> Gen.map (fun c -> c, 1 + c % 3)
         let! groups, c, o = channels c o
+        let! batch = often [ 3, [ 1 ]; 1, [ 2; 3 ] ]
         // Windows inside of the image, a few columns apart, cost least.
         let! inside = Gen.elements [ true; false ]
         let! steps = both (Gen.choose (1, 6))
@@ -364,7 +365,7 @@ let private planes =
                 Groups = groups
                 In = c
                 Out = o
-                Batch = 1
+                Batch = batch
                 Height = height
                 Width = (if alike then height else width)
                 Stride = (if inside then steps else plan.Stride)
@@ -470,16 +471,25 @@ let private long =
     }
     |> eitherWay
 
-/// Many groups of a few channels each.
+/// Many groups of a few channels each, or a few groups of many.
 let private groups =
     gen {
         let! plan = modest
-        let! groups = sized 8 1024
-        let! c, o = both (Gen.elements [ 1; 2; 3; 4; 4; 5; 8; 16 ])
+        let! isMany = Gen.elements [ true; false ]
+        let! groups = if isMany then sized 8 1024 else Gen.choose (2, 8)
+        let! c, o = both (if isMany then Gen.elements [ 1; 2; 3; 4; 4; 5; 8; 16 ] else sized 8 64)
 
         return
             { plan with Groups = groups; In = c; Out = o }
             |> keeping [ Group; Inputs; Outputs ]
+    }
+
+/// Many images of a small problem, as in training.
+let private batches =
+    gen {
+        let! plan = modest
+        let! images = sized 16 256
+        return { plan with Batch = images } |> keeping [ Images ]
     }
 
 /// Kernel, stride and pad that go together in networks, forward and transposed, the frequent ones more often, on images of any size; in half
@@ -571,11 +581,21 @@ let private blocks =
             |> keeping kept
     }
 
-/// Channels enough for blocks on both sides, on planes of several tiles, for the kernels that have code of their own.
-let private dense =
+/// Channels enough for blocks on both sides, on planes of several tiles, for the kernels that have code of their own; in half of the draws
+/// blocks divide them.
+let private dense size =
     gen {
         let! plan = modest
-        let! c, o = Gen.two (sized 32 72)
+
+        let many =
+            match size with
+            | Large -> Gen.oneof [ sized 48 160; Gen.elements [ 128; 128; 129; 144; 160; 192 ] ]
+            | _ -> sized 32 72
+
+        let! c, o = Gen.two many
+        let! block = Gen.elements [ 1; 1; 1; 8; 16; 32 ]
+        let whole channels = (channels + block - 1) / block * block
+        let c, o = whole c, whole o
         let! height, width = Gen.two (Gen.choose (3, 18))
         let! taps = Gen.elements [ 3; 3; 3; 1; 2; 5 ]
         let! stride = often [ 3, [ 1 ]; 1, [ 2 ] ]
@@ -625,13 +645,13 @@ type private Allowance =
     | All
 
 /// The styles and their shares, as docs/generators.md describes them.
-let private styles =
+let private styles size =
     [
         6, Parts, joint
         3, Parts, layer
         5, Parts, usual
         3, Parts, blocks
-        2, All, dense
+        (if size = Large then 6 else 2), All, dense size
         2, Parts, deep
         4, Parts, line
         1, All, signal
@@ -639,6 +659,7 @@ let private styles =
         2, Parts, patches
         2, Parts, long
         2, Parts, groups
+        2, Parts, batches
         2, Parts, sparse
         1, Parts, coincident
     ]
@@ -656,7 +677,10 @@ let geometry size (traits: Traits) : Gen<ConvShape> =
     | _ ->
         gen {
             let! allowance, plan =
-                Gen.frequency [ for share, allowance, style in styles -> share, style |> Gen.map (fun plan -> allowance, plan) ]
+                Gen.frequency
+                    [
+                        for share, allowance, style in styles size -> share, style |> Gen.map (fun plan -> allowance, plan)
+                    ]
 
             let! plan = hinted traits.KernelSizes (fun k p -> { p with Kernel = k }) plan
             let! plan = hinted traits.Strides (fun v p -> { p with Stride = v }) plan

@@ -135,30 +135,68 @@ module internal Values =
 
         sum
 
-    /// target[at…] = Σ factor·source[from + column·pitch…] over the terms (column, factor) from left to right, `count` elements; every
-    /// product and every sum rounded by itself.
+    /// Whether the numbers are the same but for their signs.
+    let areAlikeInSize (a: float[]) (b: float[]) =
+        Object.ReferenceEquals(a, b)
+        || a.Length = b.Length
+           && (let width = Vector<float>.Count
+               let mutable at = 0
+
+               while at <= a.Length - width
+                     && Vector.EqualsAll(Vector.Abs(Vector<float>(a, at)), Vector.Abs(Vector<float>(b, at))) do
+                   at <- at + width
+
+               while at < a.Length && abs a[at] = abs b[at] do
+                   at <- at + 1
+
+               at = a.Length)
+
+    /// The least number of elements from `count` on that `combine` takes without a rest.
+    let wholeVectors count =
+        (count + 2 * Vector<float>.Count - 1) / (2 * Vector<float>.Count)
+        * 2
+        * Vector<float>.Count
+
+    /// target[at…] = Σ factor·source[from + column·pitch…] over the terms (column, factor) from left to right, `count` elements, a number of
+    /// whole vectors; every product and every sum rounded by itself.
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
     let combine (terms: struct (int * float)[]) (source: float[]) from pitch (target: float[]) at count =
         let width = Vector<float>.Count
         let mutable i = 0
 
-        while i <= count - width do
-            let mutable sum = Vector<float>.Zero
+        // Four sums at once, or two: a sum waits for the one before it.
+        while i <= count - 4 * width do
+            let mutable first = Vector<float>.Zero
+            let mutable second = Vector<float>.Zero
+            let mutable third = Vector<float>.Zero
+            let mutable fourth = Vector<float>.Zero
 
             for struct (column, factor) in terms do
-                sum <- sum + Vector<float> factor * Vector<float>(source, from + column * pitch + i)
+                let factors = Vector<float> factor
+                let place = from + column * pitch + i
+                first <- first + factors * Vector<float>(source, place)
+                second <- second + factors * Vector<float>(source, place + width)
+                third <- third + factors * Vector<float>(source, place + 2 * width)
+                fourth <- fourth + factors * Vector<float>(source, place + 3 * width)
 
-            sum.CopyTo(target, at + i)
-            i <- i + width
+            first.CopyTo(target, at + i)
+            second.CopyTo(target, at + i + width)
+            third.CopyTo(target, at + i + 2 * width)
+            fourth.CopyTo(target, at + i + 3 * width)
+            i <- i + 4 * width
 
-        while i < count do
-            let mutable sum = 0.0
+        if i < count then
+            let mutable first = Vector<float>.Zero
+            let mutable second = Vector<float>.Zero
 
             for struct (column, factor) in terms do
-                sum <- sum + factor * source[from + column * pitch + i]
+                let factors = Vector<float> factor
+                let place = from + column * pitch + i
+                first <- first + factors * Vector<float>(source, place)
+                second <- second + factors * Vector<float>(source, place + width)
 
-            target[at + i] <- sum
-            i <- i + 1
+            first.CopyTo(target, at + i)
+            second.CopyTo(target, at + i + width)
 
     /// Each number rounded to float32.
     [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]

@@ -42,6 +42,68 @@ let ``the oracle is the loop on integers`` (AnyShape s) (seed: uint64) =
     | Zero -> ()
     | Each _ -> Assert.Fail "integers are exact in double"
 
+[<Fact>]
+let ``sums of scaled rows are those of one number after the other`` () =
+    let random = Random 5
+    let source = Array.init 400 (fun _ -> random.NextDouble() - 0.5)
+    let terms = [| struct (0, 1.5); struct (3, -0.1); struct (2, 1.0 / 3.0) |]
+
+    for length in 1..40 do
+        let count = Values.wholeVectors length
+        Assert.InRange(count, length, length + 15)
+        let target = Array.create (count + 2) 7.0
+        Values.combine terms source 5 count target 1 count
+
+        let expected =
+            [|
+                7.0
+
+                for i in 0 .. count - 1 do
+                    let mutable sum = 0.0
+
+                    for struct (column, factor) in terms do
+                        sum <- sum + factor * source[5 + column * count + i]
+
+                    sum
+
+                7.0
+            |]
+
+        Assert.Equal<float[]>(expected, target)
+
+[<Fact>]
+let ``numbers are alike in size where signs alone differ`` () =
+    for length in 0..20 do
+        let a = Array.init length (fun at -> float at - 7.5)
+        Assert.True(Values.areAlikeInSize a (Array.map (~-) a))
+
+        for at in 0 .. length - 1 do
+            Assert.False(Values.areAlikeInSize a (Array.updateAt at 0.25 a))
+
+        Assert.False(Values.areAlikeInSize a (Array.append a [| 0.0 |]))
+
+/// A judgement takes the bound of a call for that of another call whose operands differ in their signs.
+[<Property(Arbitrary = [| typeof<Arbitraries> |], MaxTest = 200)>]
+let ``a bound does not depend on the signs of operands`` (AnyCase case) (seed: uint64) =
+    let s = case.Problem
+
+    let signed (values: float[]) =
+        values
+        |> Array.mapi (fun at v -> if Fill.mix (seed + uint64 at) % 2UL = 0UL then v else -v)
+
+    let x, k, b = input s case.Fill, kernel s case.Fill, bias s case.Fill
+
+    for subject in Ours.implementations do
+        let profile = subject.Profile
+
+        if profile.Supports s then
+            let arithmetic = profile.ArithmeticOf s
+            let bound x k = Bound.ofCall Operation.Forward arithmetic profile.Traits s x k b
+            let mine, other = bound x k, bound (signed x) (signed k)
+
+            for at in 0 .. int s.OutputLength - 1 do
+                Assert.Equal(mine.At at, other.At at)
+
 [<Property(Arbitrary = [| typeof<Arbitraries> |], MaxTest = 60)>]
 let ``the oracle's own error is within its bound`` (SmallShape s) (seed: uint64) =
     let fill = Drawn(Wide, seed)
