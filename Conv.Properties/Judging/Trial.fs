@@ -482,13 +482,13 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
     /// Y = conv(X, K) + b by weights that were prepared from k and b.
     member trial.RunOf(made: PreparedRuns, s: ConvShape, x, k, b) = trial.ConvBy((fun _ x _ _ -> made.Run x), s, x, k, b)
 
-    /// As RunOf, several callers at once.
-    member trial.TogetherOf(made: PreparedRuns, s: ConvShape, xs: Approx list, k, b) : Approx list =
+    /// As RunOf, several callers at once, by one way of the prepared runs to do that.
+    member trial.AtOnce(way: float32[][] -> float32[][], s: ConvShape, xs: Approx list, k, b) : Approx list =
         let results =
             if planning || not (subject.Profile.Offers(Operation.Forward, s)) then
                 Array.create xs.Length [||]
             else
-                guarded s (fun () -> made.Together [| for x in xs -> Values.toSingle x.Value.Data |])
+                guarded s (fun () -> way [| for x in xs -> Values.toSingle x.Value.Data |])
 
         [ for at, x in List.indexed xs -> trial.ConvBy((fun _ _ _ _ -> results[at]), s, x, k, b) ]
 

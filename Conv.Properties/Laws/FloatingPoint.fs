@@ -164,6 +164,52 @@ let private nanInput =
 
             y =?= constant nan y |> named "outputs that read the NaN" "NaN")
 
+let private nanGradient =
+    Law.equation
+        6
+        Ieee
+        "NAN-GRADIENT"
+        "NaN in an operand of a gradient or of the transposed convolution, whatever it is multiplied by, gives NaN in every element that has a term with it"
+        { special "ADJ-7" "zeros of weights, inputs or dY that are skipped; results that are cleared by a product with zero" with
+            Needs = [ Forward; Gradients ]
+            Domain = "AnyOrder"
+            Beyond = Law.beyond 60 5
+        }
+        (fun trial ->
+            let s = trial.Shape
+
+            let operation =
+                match trial.Choose(2, 0, 4) with
+                | 0
+                | 1 -> Operation.BackwardInput
+                | 4 when trial.Profile.Offers(Operation.Transposed, s) -> Operation.Transposed
+                | _ -> Operation.BackwardKernel
+
+            match trial.Profile.Arithmetic(operation, s) with
+            | :? AnyOrder -> ()
+            | _ -> Judge.inapplicable "no program of its gradients is declared that would pass NaN on"
+
+            let first, second = trial.Operands operation
+            let isFirst = trial.Choose(1, 0, 1) = 0
+            let operand, other = if isFirst then first, second else second, first
+            let at = place trial 0 (int64 operand.Value.Length)
+            // One number in two is zero in most draws already; now and then all are.
+            let other = if trial.Choose(1, 0, 9) < 2 then constant 0.0 other else other
+            let given operand other = if isFirst then operand, other else other, operand
+            let first, second = given (replaced at nan operand) other
+            let y = trial.Apply(operation, s, first, second, None)
+
+            if trial.Planning then
+                y =?= y
+            else
+                // The elements with a term: those that a single one reaches, among ones.
+                let one, all = given (replaced at 1.0 (constant 0.0 operand)) (constant 1.0 other)
+                let reached = Oracle.apply operation s one.Value.Data all.Value.Data |> Array.map ((<>) 0.0)
+                let y = select reached y
+
+                y =?= constant nan y
+                |> named $"elements of the {Operation.title operation} with a term of the NaN" "NaN")
+
 let private nanFused =
     Law.equation
         6
@@ -386,4 +432,4 @@ let private range =
             =~= Approx.ScaleB(trial.Conv(s, x, k), exponent)
             |> named "Y(2^e·X, K)" "2^e·Y(X, K)")
 
-let laws = [ nanInput; nanFused; nonfiniteKernel; nanLocal; infinityLaw; subnormal; range ]
+let laws = [ nanInput; nanGradient; nanFused; nonfiniteKernel; nanLocal; infinityLaw; subnormal; range ]

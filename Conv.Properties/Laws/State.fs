@@ -225,28 +225,34 @@ let private concurrentCallers =
             let inputs = [ x; -x; trial.X2; -trial.X2 ]
             let shared = trial.Prepare(s, k, Some b)
 
-            /// From the weights that all share; and, in this process, each with weights of its own: perhaps two ways through the subject.
+            /// From the weights that all share, and from weights of each caller's own: of a library prepared for it, in this process brought
+            /// with the call, perhaps another way through the subject.
             let ways =
-                [
-                    "from shared weights", shared
-                    if trial.Subject.Foreign.IsNone then
-                        "each with its weights",
+                if trial.Subject.Foreign.IsSome then
+                    [ shared, [ "from shared weights", shared.Together; "each with its weights", shared.Apart ] ]
+                else
+                    let own =
                         PreparedRuns.ofCalls trial.Subject.Forward s (Values.toSingle k.Value.Data) (Values.toSingle b.Value.Data)
-                ]
+
+                    [
+                        shared, [ "from shared weights", shared.Together ]
+                        own, [ "each with its weights", own.Together ]
+                    ]
 
             [
-                for way, made in ways do
-                    let together = trial.TogetherOf(made, s, inputs, k, Some b)
+                for made, ways in ways do
+                    let together = [ for name, way in ways -> name, trial.AtOnce(way, s, inputs, k, Some b) ]
                     let alone = inputs |> List.map (fun x -> trial.RunOf(made, s, x, k, Some b))
 
-                    for at in 0 .. inputs.Length - 1 do
-                        same together[at] alone[at]
-                        |> named $"caller {at + 1}, {way}, among others" "alone"
+                    for way, together in together do
+                        for at in 0 .. inputs.Length - 1 do
+                            same together[at] alone[at]
+                            |> named $"caller {at + 1}, {way}, among others" "alone"
 
                     // Weights that were packed wrongly give the same to everybody.
                     if trial.Tier = Exact then
                         alone.Head =~= trial.Oracle(s, x, k, b)
-                        |> named $"caller 1, {way}, alone" "the definition"
+                        |> named $"caller 1, {fst ways.Head}, alone" "the definition"
             ])
 
 let private batchInvariant =

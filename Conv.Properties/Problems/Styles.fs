@@ -383,6 +383,9 @@ let private patches =
         let! over = Gen.elements [ 0; 0; 0; 1 ]
         let! o = sized 1 512
         let! c = Gen.elements [ 1; 3; 3; 4; 8 ]
+        // A transposed convolution puts patches together again: few channels on either side.
+        let! exchanged = Gen.elements [ true; false ]
+        let c, o = if exchanged then o, c else c, o
 
         return
             { plan with
@@ -396,7 +399,7 @@ let private patches =
                 Dilation = 1, 1
                 Pads = 0, 0, 0, 0
             }
-            |> keeping [ RowTaps; ColumnTaps; Outputs ]
+            |> keeping [ RowTaps; ColumnTaps; (if exchanged then Inputs else Outputs) ]
     }
 
 /// Sizes that are equal by coincidence, where a layout that is guessed from them is guessed wrong.

@@ -121,6 +121,9 @@ module private Ask =
     [<Literal>]
     let Release = 8uy
 
+    [<Literal>]
+    let Apart = 9uy
+
 /// How it is answered.
 module private Answer =
     [<Literal>]
@@ -233,9 +236,13 @@ let serve (path: string) (name: string) (subject: unit -> string * Subject) =
 
         /// Reads a request; the call gives what writes its answer.
         let request kind : unit -> unit -> unit =
-            let tensor values () =
+            let tensors (results: float32[][]) () =
                 w.Write Answer.Done
-                Wire.floats w values
+
+                for values in results do
+                    Wire.floats w values
+
+            let tensor values = tensors [| values |]
 
             match kind with
             | Ask.Forward ->
@@ -284,13 +291,16 @@ let serve (path: string) (name: string) (subject: unit -> string * Subject) =
                 | true, made ->
                     fun () ->
                         let results = made.Together inputs
-
-                        fun () ->
-                            w.Write Answer.Done
-
-                            for values in results do
-                                Wire.floats w values
+                        tensors results
                 | _ -> fun () () -> w.Write Answer.Gone
+            | Ask.Apart ->
+                let s = Wire.readShape r
+                let k, b = Wire.readFloats r, Wire.readFloats r
+                let inputs = Array.init (r.ReadInt32()) (fun _ -> Wire.readFloats r)
+
+                fun () ->
+                    let results = inputs |> PreparedRuns.apart (fun () -> subject.Prepare s k b)
+                    tensors results
             | Ask.Release ->
                 let id = r.ReadInt32()
 
@@ -547,17 +557,28 @@ let openSubject (limits: Limits) (spec: string) : Subject =
                             Wire.floats w x)
                         Wire.readFloats
 
-                let together (inputs: float32[][]) =
+                let atOnce (said: BinaryWriter -> unit) (inputs: float32[][]) =
                     ask
                         (int64 inputs.Length * bytes s)
                         (fun w ->
-                            w.Write Ask.Together
-                            w.Write id
+                            said w
                             w.Write inputs.Length
 
                             for x in inputs do
                                 Wire.floats w x)
                         (fun r -> Array.init inputs.Length (fun _ -> Wire.readFloats r))
+
+                let together =
+                    atOnce (fun w ->
+                        w.Write Ask.Together
+                        w.Write id)
+
+                let apart =
+                    atOnce (fun w ->
+                        w.Write Ask.Apart
+                        Wire.shape w s
+                        Wire.floats w k
+                        Wire.floats w b)
 
                 // With its process everything that it held is gone.
                 let release () =
@@ -579,7 +600,13 @@ let openSubject (limits: Limits) (spec: string) : Subject =
                         (run inputs).Value
 
                 prepare ()
-                { Run = orAgain run; Together = orAgain together; Release = release }
+
+                {
+                    Run = orAgain run
+                    Together = orAgain together
+                    Apart = orAgain apart
+                    Release = release
+                }
         OutputSize =
             fun s ->
                 ask

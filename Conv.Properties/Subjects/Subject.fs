@@ -141,29 +141,43 @@ type internal PreparedRuns =
         Run: float32[] -> float32[]
         /// A run for each input, all at once; the callers are let go together.
         Together: float32[][] -> float32[][]
+        /// The same, each caller with weights that were prepared for it alone.
+        Apart: float32[][] -> float32[][]
         /// No run may follow.
         Release: unit -> unit
     }
 
 [<RequireQualifiedAccess>]
 module internal PreparedRuns =
+    /// A run for each input, all at once: by run `at` of the list, or by the only one.
+    let atOnce (runs: (float32[] -> float32[])[]) (inputs: float32[][]) =
+        let results = Array.create inputs.Length [||]
+        let crew = Crew.Own
+
+        match
+            crew.Run(fun at ->
+                if at < inputs.Length then
+                    results[at] <- runs[at % runs.Length] inputs[at])
+        with
+        | Some error -> ExceptionDispatchInfo.Throw error
+        | None -> ()
+
+        results
+
     /// From one run, in this process, with nothing to release.
     let ofRun (run: float32[] -> float32[]) : PreparedRuns =
-        let together (inputs: float32[][]) =
-            let results = Array.create inputs.Length [||]
-            let crew = Crew.Own
+        let together = atOnce [| run |]
+        { Run = run; Together = together; Apart = together; Release = ignore }
 
-            match
-                crew.Run(fun at ->
-                    if at < inputs.Length then
-                        results[at] <- run inputs[at])
-            with
-            | Some error -> ExceptionDispatchInfo.Throw error
-            | None -> ()
+    /// What each caller has prepared for itself runs at once, and is released.
+    let apart (prepare: unit -> PreparedRuns) (inputs: float32[][]) =
+        let own = inputs |> Array.map (fun _ -> prepare ())
 
-            results
-
-        { Run = run; Together = together; Release = ignore }
+        try
+            inputs |> atOnce (own |> Array.map _.Run)
+        finally
+            for made in own do
+                made.Release()
 
     /// From a call that brings its weights.
     let ofCalls (forward: ConvShape -> float32[] -> float32[] -> float32[] -> float32[]) shape k b =
@@ -278,6 +292,7 @@ module internal Subject =
                     {
                         Run = fun x -> alone (fun () -> made.Run x)
                         Together = fun xs -> alone (fun () -> made.Together xs)
+                        Apart = fun xs -> alone (fun () -> made.Apart xs)
                         Release = fun () -> alone made.Release
                     }
         }

@@ -160,3 +160,31 @@ let ``RANGE scales by the power of two that it states`` () =
     match law.Judge recording case with
     | Holds _ -> Assert.Equal<float32[]>([| MathF.ScaleB(seen[1], stated); seen[1] |], seen.ToArray())
     | other -> Assert.Fail(string other)
+
+[<Fact>]
+let ``zeros that a gradient skips lose a NaN`` () =
+    let law = All.laws |> List.find (fun law -> law.Id = "NAN-GRADIENT")
+    let honest = TextbookAdjoint.honest
+    let verdict organs = (Run.law Run.defaults law (TextbookAdjoint.subject "gradients" organs) Exact).Failure
+
+    Assert.True((verdict honest).IsNone)
+
+    Assert.True(
+        (verdict
+            { honest with
+                Accumulate = fun sum x dy -> if dy = 0f then sum else sum + x * dy
+            })
+            .IsSome
+    )
+
+    // Of half of the weights.
+    Assert.True(
+        (verdict
+            { honest with
+                Reaching =
+                    fun s p ->
+                        let struct (first, count) = honest.Reaching s p
+                        struct (first, (if p.Channel % 2 = 1 then count / 2 else count))
+            })
+            .IsSome
+    )

@@ -376,6 +376,29 @@ let ``what is prepared is released when its judgement is over, and few live at o
     Assert.Equal(5, most.Value)
 
 [<Fact>]
+let ``callers apart have each what was prepared for them, and all of it is released`` () =
+    let made, released = ref 0, ref 0
+
+    let prepare fails () =
+        made.Value <- made.Value + 1
+        let number = float32 made.Value
+
+        { PreparedRuns.ofRun (fun x -> if fails then invalidOp "no run" else [| number; x[0] |]) with
+            Release = fun () -> released.Value <- released.Value + 1
+        }
+
+    let inputs = [| for at in 1..4 -> [| float32 -at |] |]
+    let results = inputs |> PreparedRuns.apart (prepare false)
+    Assert.Equal<float32[]>([| 1f; 2f; 3f; 4f |], results |> Array.map Array.head)
+    Assert.Equal<float32[]>([| -1f; -2f; -3f; -4f |], results |> Array.map Array.last)
+    Assert.Equal(4, released.Value)
+
+    Assert.Throws<InvalidOperationException>(fun () -> inputs |> PreparedRuns.apart (prepare true) |> ignore)
+    |> ignore
+
+    Assert.Equal(8, released.Value)
+
+[<Fact>]
 let ``a library that does not say otherwise is called by one thread at a time`` () =
     let inside, most = ref 0, ref 0
 
