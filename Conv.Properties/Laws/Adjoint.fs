@@ -257,7 +257,7 @@ let private backwardInputAsConv =
 let private transposedEquations (trial: Trial) =
     let s, k, y = trial.Shape, trial.K, trial.Gradient
     let b = trial.Draw(Role.Bias, (s.InChannels, 1, 1, 1))
-    let bias = if trial.Choose(0, 0, 2) = 0 then None else Some b
+    let bias = if trial.Choose(0, 0, 5) = 0 then None else Some b
     let computed = trial.Transposed(s, y, k, bias)
 
     [

@@ -501,7 +501,7 @@ let private usual =
     gen {
         let! plan = modest
 
-        let frequent = [ 1, 1, 0, 1; 3, 1, 1, 1; 3, 2, 1, 1; 4, 2, 1, 1 ]
+        let frequent = [ 1, 1, 0, 1; 2, 2, 0, 1; 3, 1, 1, 1; 3, 2, 1, 1; 4, 2, 1, 1 ]
 
         let! taps, stride, pad, dilation =
             Gen.elements (
