@@ -186,6 +186,7 @@ type internal Trial(subject: Subject, case: Case, planning: bool) =
 
         Approx.exact (Values.blank (Operation.result operation s))
 
+    /// The one array, or both empty.
     let same (a: float[]) (b: float[]) = Object.ReferenceEquals(a, b) || a.Length = 0 && b.Length = 0
 
     /// What was found for operands: laws make the same call again and again, and a certificate costs as much as the call.

@@ -188,3 +188,37 @@ let ``zeros that a gradient skips lose a NaN`` () =
             })
             .IsSome
     )
+
+/// It answers where a subject declines a shape, and may not be accused by the law then.
+[<Fact>]
+let ``the oracle passes a NaN on through zeros`` () =
+    let s = ConvShape(2, 4, 5, 6, 6, 3, 2, strideHeight = 2, padTop = 1, padRight = 1, groups = 2)
+
+    let shapeOf role =
+        match role with
+        | Role.Input -> Operation.input s
+        | Role.Kernel -> Operation.kernel s
+        | _ -> Operation.output s
+
+    for operation, first, second in
+        [
+            Operation.BackwardInput, Role.Gradient, Role.Kernel
+            Operation.BackwardKernel, Role.Input, Role.Gradient
+            Operation.Transposed, Role.Gradient, Role.Kernel
+        ] do
+        let tensor role value = (Values.init (shapeOf role) (fun _ _ _ _ -> value)).Data
+        let at place value (data: float[]) = Array.updateAt place value data
+
+        for isFirst in [ true; false ] do
+            let apply value others =
+                if isFirst then
+                    Oracle.complete operation s (tensor first 0.0 |> at 3 value) (tensor second others) [||]
+                else
+                    Oracle.complete operation s (tensor first others) (tensor second 0.0 |> at 3 value) [||]
+
+            let reached, computed = apply 1.0 1.0, apply nan 0.0
+            Assert.Contains(reached, (fun v -> v <> 0.0))
+
+            for element in 0 .. reached.Length - 1 do
+                if reached[element] <> 0.0 then
+                    Assert.True(Double.IsNaN computed[element], $"{Operation.title operation}, {isFirst}, {element}")
