@@ -123,9 +123,9 @@ let private serve () =
     command.Add parent
 
     command.SetAction(fun (parsed: ParseResult) ->
-        Isolated.outliveNot (parsed.GetRequiredValue parent)
+        Served.outliveNot (parsed.GetRequiredValue parent)
         let name = parsed.GetRequiredValue subject
-        Isolated.serve (parsed.GetRequiredValue socket) name (fun () -> Open.here name))
+        Served.serve (parsed.GetRequiredValue socket) name (fun () -> Open.here name))
 
     command
 

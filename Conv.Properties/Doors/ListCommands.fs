@@ -59,7 +59,7 @@ let listSubjects () =
 
     command.SetAction(fun (_: ParseResult) ->
         let faults =
-            Museum.everything
+            Museum.all
             |> List.map (fun piece -> piece.Subject.Name, piece.Fault)
             |> Map.ofList
 

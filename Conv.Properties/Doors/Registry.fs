@@ -8,7 +8,7 @@ let groups =
     [
         "ours", "the catalogue and the kit's formulas", Ours.all
         "variants", "correct convolutions that sum differently, or do not sum at all", Variants.all @ Unusual.all @ UnusualRounding.all
-        "museum", "convolutions that are wrong, and that the laws must catch", Museum.everything |> List.map _.Subject
+        "museum", "convolutions that are wrong, and that the laws must catch", Museum.all |> List.map _.Subject
         "planted", "convolutions whose faults only `verify --isa` or `--guard-pages` shows", Planted.all
     ]
 

@@ -20,7 +20,7 @@ let private adjointInput =
         "ADJOINT-INPUT"
         "⟨conv(X, K), dY⟩ = ⟨X, BackwardInput(dY, K)⟩"
         { backward "ADJ-1" gradients "every fault of the gradient of the input" with
-            Beyond = Law.beyond 60 20
+            Beyond = Law.beyond 100 20
         }
         (fun trial ->
             let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
@@ -73,7 +73,7 @@ let private adjointKernel =
         "ADJOINT-KERNEL"
         "⟨conv(X, K), dY⟩ = ⟨K, BackwardKernel(X, dY)⟩"
         { backward "ADJ-2" gradients "faults of the gradient of the kernel: the last row, the sum over images, taps in the padding" with
-            Beyond = Law.beyond 60 20
+            Beyond = Law.beyond 100 20
         }
         (fun trial ->
             let s, x, k, dy = trial.Shape, trial.X, trial.K, trial.Gradient
@@ -135,7 +135,7 @@ let private modelBackward =
         "each gradient is the definition's: exactly on numbers whose partial sums are all representable, within its bound on reals"
         { backward "ADJ-1, ADJ-2, ADJ-3" gradients "every fault of a gradient, element by element" with
             Relates = false
-            Beyond = Law.beyond 1200 40
+            Beyond = Law.beyond 3000 60
         }
         (fun trial ->
             let operation =
@@ -288,7 +288,7 @@ let private transposed =
             Needs = [ Forward; Transposed ]
             Domain = "AnyOrder"
             Relates = false
-            Beyond = Law.beyond 600 30
+            Beyond = Law.beyond 1200 30
         }
         transposedEquations
 
@@ -301,7 +301,7 @@ let private transposedAdjoint =
         { Law.terms "TRN-1" gradients "every fault of the transposed convolution, against the forward pass, with no reference" with
             Needs = [ Forward; Transposed ]
             Domain = "AnyOrder"
-            Beyond = Law.beyond 40 20
+            Beyond = Law.beyond 80 20
         }
         (fun trial ->
             let s, x, k, y = trial.Shape, trial.X, trial.K, trial.Gradient

@@ -236,9 +236,9 @@ module internal Draw =
         | _, Exact -> integers
         | _, Bounded -> reals
 
-    /// How often a geometry that no problem of the law can use is drawn anew: first where the subject says to look, then, for laws that
-    /// reach what it supports from elsewhere, anywhere; then the case is given up as it is.
-    let private hintedAttempts, attempts = 60, 200
+    /// How often a geometry that no problem of the law can use is drawn anew: first as the law would rather have it, first where the subject
+    /// says to look, then, for laws that reach what it supports from elsewhere, anywhere; then the case is given up as it is.
+    let private choosyAttempts, hintedAttempts, attempts = 8, 60, 200
 
     /// Where the problems of a case come from.
     type Source =
@@ -285,17 +285,21 @@ module internal Draw =
         | _ -> case
 
     /// Cases of a law for a subject: draw the geometry, ask for its arithmetic, then fill.
-    let cases id project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier source : Gen<Case> =
+    let cases id geometry project data growth chains (equations: Trial -> Equation list) (profile: Profile) tier source : Gen<Case> =
         let subject = Subject.ofProfile profile
+        let geometry: Reach.Size -> Traits -> Gen<ConvShape> = geometry
         let growth: Trial -> float = growth
 
         let rec attempt left =
             gen {
-                let traits = if attempts - left < hintedAttempts then profile.Traits else Traits.Default
+                let tried = attempts - left
+                let traits = if tried < hintedAttempts then profile.Traits else Traits.Default
+                // A subject may take none of the problems that the law would rather have.
+                let geometry = if tried < choosyAttempts then geometry else Styles.geometry
 
                 let! drawn =
                     match source with
-                    | Sized size -> Styles.geometry size traits |> Gen.map profile.Nearest
+                    | Sized size -> geometry size traits |> Gen.map profile.Nearest
                     | Given shape -> Gen.constant shape
 
                 let! args = Gen.choose (0, 999_999) |> Gen.listOfLength 3

@@ -149,7 +149,7 @@ let private nanInput =
         "NAN-INPUT"
         "NaN where a window reads, whatever the weight, gives NaN"
         { special "SPV-1" "zero weights that are skipped, max or min in place of a sum, NaN cleared by a clamp" with
-            Beyond = Law.beyond 120 10
+            Beyond = Law.beyond 200 10
             Domain = "AnyOrder, Bilinear and reduced precisions"
         }
         (fun trial ->
@@ -173,7 +173,7 @@ let private nanGradient =
         { special "ADJ-7" "zeros of weights, inputs or dY that are skipped; results that are cleared by a product with zero" with
             Needs = [ Forward; Gradients ]
             Domain = "AnyOrder"
-            Beyond = Law.beyond 60 5
+            Beyond = Law.beyond 100 5
         }
         (fun trial ->
             let s = trial.Shape
@@ -245,7 +245,8 @@ let private nonfiniteKernel =
         "NONFINITE-KERNEL"
         "a weight that is NaN or infinite makes every output not finite whose tap meets the image; NaN for NaN and for ∞·0"
         { special "SPV-2" "zero inputs that are skipped" with
-            Beyond = Law.beyond 160 20
+            Beyond = Law.beyond 240 20
+            Geometry = Styles.geometryOfChannels
             Domain = "AnyOrder and reduced precisions; for Bilinear not finite is enough"
         }
         (fun trial ->
@@ -289,7 +290,8 @@ let private nanLocal =
         "NAN-LOCAL"
         "NaN or ∞ outside of the receptive field, in one element or in a row or column of them, changes nothing, nor does a weight of another output channel"
         { special "SPV-3" "garbage multiplied by zero padding, loads that are too wide, neighbours in a batch, group or tile" with
-            Beyond = Law.beyond 100 20
+            Beyond = Law.beyond 160 20
+            Geometry = Styles.geometryOfChannels
             Domain =
                 "AnyOrder and Rounded; Bilinear: beyond every tile that may have it, or as its matrices connect, where zero entries are skipped"
         }
@@ -341,7 +343,8 @@ let private infinityLaw =
         "INFINITY"
         "infinite inputs of one sign give that infinity, of both signs NaN, and ∞·0 NaN"
         { special "SPV-4" "casts that saturate, clamps, ∞ − ∞" with
-            Beyond = Law.beyond 60 20
+            Beyond = Law.beyond 120 40
+            Geometry = Styles.geometryOfChannels
             Domain = "AnyOrder and reduced precisions"
         }
         (fun trial ->

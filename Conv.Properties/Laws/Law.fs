@@ -107,6 +107,8 @@ module internal Law =
             Domain: string
             Needs: Capability list
             Tiers: Tier list
+            /// The problems of a size.
+            Geometry: Reach.Size -> Traits -> Gen<ConvShape>
             Project: ConvShape -> ConvShape voption
             Data: Data
             /// What the law multiplies the size of products by, beside the number of terms of its problems.
@@ -129,6 +131,7 @@ module internal Law =
             Domain = blank.Domain
             Needs = blank.Needs
             Tiers = blank.Tiers
+            Geometry = Styles.geometry
             Project = ValueSome
             Data = Any
             Growth = fun _ -> 1.0
@@ -145,7 +148,7 @@ module internal Law =
 
     /// A law from its equations.
     let equations group kind id statement (terms: Terms) (equations: Trial -> Equation list) : Law =
-        let cases = Draw.cases id terms.Project terms.Data terms.Growth terms.Chains equations
+        let cases = Draw.cases id terms.Geometry terms.Project terms.Data terms.Growth terms.Chains equations
 
         { blank with
             Id = id
@@ -241,6 +244,8 @@ module internal Law =
             Detects = terms.Detects
             Needs = [ needs ]
             Tiers = [ Exact ]
-            Cases = fun profile tier size -> Draw.cases id ValueSome Any terms.Growth terms.Chains pose profile tier (Draw.Sized size)
+            Cases =
+                fun profile tier size ->
+                    Draw.cases id terms.Geometry ValueSome Any terms.Growth terms.Chains pose profile tier (Draw.Sized size)
             Judge = judge
         }

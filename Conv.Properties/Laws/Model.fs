@@ -65,7 +65,7 @@ let private modelExact =
             Domain = "AnyOrder; Bilinear within its certificate"
             Tiers = [ Exact ]
             Relates = false
-            Beyond = Law.beyond 900 60
+            Beyond = Law.beyond 1800 60
         }
         model
 
@@ -346,7 +346,7 @@ let private checksumOn data =
             Tiers = [ Exact ]
             Relates = false
             Data = data
-            Beyond = Law.beyond 300 50
+            Beyond = Law.beyond 400 50
         }
         (fun trial ->
             let s, x, k = trial.Shape, trial.X, trial.K

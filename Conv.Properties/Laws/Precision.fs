@@ -23,7 +23,7 @@ let private precisionInput =
             Source = "docs/bounds.md, lemma 18"
             Domain = "AnyOrder, and reduced precisions by what they declare"
             Data = Significant
-            Beyond = Law.beyond 160 20
+            Beyond = Law.beyond 240 20
         }
         (fun trial ->
             let s, x = trial.Shape, trial.X
@@ -76,7 +76,7 @@ let private precisionSum =
         { special "FP-7" "accumulators of TF32, bfloat16 or float16, partial sums stored between blocks" with
             Source = "docs/bounds.md, lemmas 3 and 18"
             Domain = "AnyOrder, and reduced precisions by what they declare"
-            Beyond = Law.beyond 50 15
+            Beyond = Law.beyond 80 15
             Project =
                 fun s ->
                     // No padding, so that every output has the large term and its opposite; and three terms at least.
@@ -189,7 +189,7 @@ let private paritySums id title needs operations =
             Domain = "AnyOrder, and claimed bounds"
             Needs = needs
             Relates = false
-            Beyond = Law.beyond 60 20
+            Beyond = Law.beyond 100 20
         }
         (fun trial ->
             let s = trial.Shape

@@ -22,11 +22,7 @@ let all: Piece list =
     @ AdjointCornerPieces.all
     @ SpanPieces.all
     @ ResourcePieces.all
-
-/// Faults that show where several parameters are large, or in a sequence of calls: order.tsv is derived with them, docs/museum.md has the others
-/// so far.
-let beyond: Piece list =
-    ReachPieces.all
+    @ ReachPieces.all
     @ ReachReportPieces.all
     @ ReachGradientPieces.all
     @ ReachWeightPieces.all
@@ -35,13 +31,11 @@ let beyond: Piece list =
     @ ThreadPieces.granted
     @ SpanPieces.beyond
 
-let everything = all @ beyond
-
 do
-    match everything |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
+    match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
     | Some(id, _) -> invalidOp $"Two pieces are called {id}."
     | None -> ()
 
 let tryFind (id: string) =
-    everything
+    all
     |> List.tryFind (fun piece -> System.String.Equals(piece.Id, id, System.StringComparison.OrdinalIgnoreCase))

@@ -175,6 +175,13 @@ let private kernel =
             "q248-mirrored-behind-sixteen-rows"
             "The gradient of a kernel of more than 16 rows is mirrored in the rows behind the sixteenth."
 
+        { honest with
+            Accumulate = fun sum x dy -> if dy = 0f then sum else sum + x * dy
+        }
+        |> Piece.ofOperators
+            "q261-zeros-skipped-in-a-gradient"
+            "The gradient of the kernel skips outputs of which dY is zero, as after a rectification, and NaN in the input with them."
+
         Piece.make
             (around Operation.BackwardKernel (fun subject s x dy b ->
                 if max ((s.OutHeight - 1) * s.StrideHeight) ((s.OutWidth - 1) * s.StrideWidth) > 127 then

@@ -9,40 +9,59 @@ open System.Runtime.InteropServices
 open System.Threading
 open Microsoft.FSharp.NativeInterop
 
+/// What memory a tensor stands in is like: without pages, or with these, around as many bytes, the pages full of a number of these bits.
+type private Ground = (struct (Pages * int64 * int))
+
 /// Memory that is given back and taken again by the same thread: a tensor of the same size stands where the one before it stood, so that what
-/// a subject keeps by an address meets other numbers there. It ends with its thread.
+/// a subject keeps by an address meets other numbers there, and the system is seldom asked for pages. It ends with its thread.
 [<Sealed>]
 type private Pool() =
     static let own = new ThreadLocal<Pool>(fun () -> Pool())
     /// What a thread keeps at most.
     static let most = 8L <<< 20
-    let free = Dictionary<int64, Stack<nativeint>>()
+    let free = Dictionary<Ground, Stack<nativeint>>()
     let mutable kept = 0L
+
+    static let make struct (pages, bytes: int64, guard) =
+        match pages with
+        | NoPages -> NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint bytes, 64un)))
+        | ReadOnly -> Pages.takeReadable (Checked.int bytes) (BitConverter.Int32BitsToSingle guard)
+        | PageBehind
+        | PageBefore -> Pages.take (Checked.int bytes)
+
+    static let release struct (pages, bytes: int64, _) (block: nativeint) =
+        match pages with
+        | NoPages -> NativeMemory.AlignedFree(block.ToPointer())
+        | _ -> Pages.give block (int bytes)
 
     static member Own = own.Value
 
-    /// So many bytes, from a multiple of 64 on.
-    member _.Take(bytes: int64) : nativeint =
-        match free.TryGetValue bytes with
+    /// So many bytes, from a multiple of 64 or from a page on.
+    member _.Take(ground: Ground) : nativeint =
+        let struct (_, bytes, _) = ground
+
+        match free.TryGetValue ground with
         | true, stack when stack.Count > 0 ->
             kept <- kept - bytes
             stack.Pop()
-        | _ -> NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(NativeMemory.AlignedAlloc(unativeint bytes, 64un)))
+        | _ -> make ground
 
-    member _.Give(bytes: int64, block: nativeint) =
+    member _.Give(ground: Ground, block: nativeint) =
+        let struct (_, bytes, _) = ground
+
         if kept + bytes > most then
-            NativeMemory.AlignedFree(block.ToPointer())
+            release ground block
         else
             kept <- kept + bytes
 
-            match free.TryGetValue bytes with
+            match free.TryGetValue ground with
             | true, stack -> stack.Push block
-            | _ -> free[bytes] <- Stack<nativeint>([ block ])
+            | _ -> free[ground] <- Stack<nativeint>([ block ])
 
     override _.Finalize() =
-        for stack in free.Values do
+        for KeyValue(ground, stack) in free do
             for block in stack do
-                NativeMemory.AlignedFree(block.ToPointer())
+                release ground block
 
 /// Bytes between two guard zones. A zone is full of one number; a read beyond the tensor brings that number into the result, and a write
 /// beyond it is seen afterwards. On one side a page that nobody may touch can stand in a zone's place; where the tensor starts is then given.
@@ -56,27 +75,25 @@ type internal Zoned(bytes: int64, misalign: int, guard: float32, pages: Pages) =
     // Floats stand on multiples of four bytes, also behind a workspace of an odd number of them.
     let filled = (bytes + 3L) / 4L * 4L
 
-    let paged =
+    let ground: Ground =
         match pages with
-        | NoPages -> struct (0n, 0)
-        | ReadOnly -> Pages.takeReadable (Checked.int (int64 zoneBytes + filled)) guard
+        | NoPages -> struct (pages, int64 (2 * zoneBytes + misalign) + bytes + 64L, 0)
         | PageBehind
-        | PageBefore -> Pages.take (Checked.int (int64 zoneBytes + filled))
+        | PageBefore -> struct (PageBehind, Pages.whole (int64 zoneBytes + filled), 0)
+        | ReadOnly -> struct (ReadOnly, Pages.whole (int64 zoneBytes + filled), BitConverter.SingleToInt32Bits guard)
 
-    let size = int64 (2 * zoneBytes + misalign) + bytes + 64L
-
-    let start =
-        match paged with
-        | 0n, _ -> (Pool.Own.Take size).ToPointer()
-        | first, _ -> first.ToPointer()
+    let struct (_, size, _) = ground
+    let start = (Pool.Own.Take ground).ToPointer()
+    let mutable isSealed = false
 
     let at (offset: int64) = (NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> start) + nativeint offset).ToPointer()
 
     let content =
-        match pages, paged with
-        | NoPages, _ -> int64 (zoneBytes + misalign)
-        | (PageBehind | ReadOnly), (_, inner) -> int64 inner - filled
-        | PageBefore, _ -> 0L
+        match pages with
+        | NoPages -> int64 (zoneBytes + misalign)
+        | PageBehind
+        | ReadOnly -> size - filled
+        | PageBefore -> 0L
 
     let before () = Span<float32>(at (content - int64 zoneBytes), (if pages = PageBefore then 0 else zone))
     let after () = Span<float32>(at (content + filled), (if pages = PageBehind || pages = ReadOnly then 0 else zone))
@@ -87,9 +104,9 @@ type internal Zoned(bytes: int64, misalign: int, guard: float32, pages: Pages) =
 
     /// Nobody may write to it from now on, where it stands on such pages.
     member _.Seal() =
-        match pages, paged with
-        | ReadOnly, (first, inner) -> Pages.makeReadOnly first inner
-        | _ -> ()
+        if pages = ReadOnly then
+            Pages.makeReadOnly (NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> start)) (int size)
+            isSealed <- true
 
     /// Where the content starts.
     member _.Address = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte>(at content))
@@ -134,10 +151,12 @@ type internal Zoned(bytes: int64, misalign: int, guard: float32, pages: Pages) =
 
     interface IDisposable with
         member _.Dispose() =
-            if pages = NoPages then
-                Pool.Own.Give(size, NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> start))
-            else
-                Pages.give paged
+            let first = NativePtr.toNativeInt (NativePtr.ofVoidPtr<byte> start)
+
+            if isSealed then
+                Pages.makeWritable first (int size)
+
+            Pool.Own.Give(ground, first)
 
 /// How a call is laid in memory, and what stands there before it.
 type internal Placement =

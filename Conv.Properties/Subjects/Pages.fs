@@ -71,8 +71,13 @@ module internal Pages =
     /// So many bytes from the beginning of a page on may be read from now on, and not written.
     let makeReadOnly address bytes = protect address bytes Posix.read Windows.readOnly
 
-    let private reserve (bytes: int) =
-        let inner = max 1 ((bytes + size - 1) / size) * size
+    /// They may be written again.
+    let makeWritable address bytes = protect address bytes Posix.readWrite Windows.readWrite
+
+    /// The bytes of as many pages as hold so many, of one at least.
+    let whole (bytes: int64) = max 1L ((bytes + int64 size - 1L) / int64 size) * int64 size
+
+    let private reserve (inner: int) =
         let whole = unativeint (inner + 2 * size)
 
         let start =
@@ -84,29 +89,29 @@ module internal Pages =
         if start = 0n || start = -1n then
             fail "reserving"
 
-        struct (start + nativeint size, inner)
+        start + nativeint size
 
-    /// At least so many bytes, a multiple of a page, between two that nobody may touch: the address of the first, and how many there are.
-    let take (bytes: int) =
-        let struct (first, inner) = reserve bytes
+    /// So many bytes, a multiple of a page, between two that nobody may touch: the address of the first.
+    let take (inner: int) =
+        let first = reserve inner
 
         for page in [ first - nativeint size; first + nativeint inner ] do
             protect page size Posix.none Windows.noAccess
 
-        struct (first, inner)
+        first
 
     /// The same between two pages full of a number, which may be read and not written.
-    let takeReadable (bytes: int) (guard: float32) =
-        let struct (first, inner) = reserve bytes
+    let takeReadable (inner: int) (guard: float32) =
+        let first = reserve inner
 
         for page in [ first - nativeint size; first + nativeint inner ] do
             Span<float32>(page.ToPointer(), size / sizeof<float32>).Fill guard
             makeReadOnly page size
 
-        struct (first, inner)
+        first
 
     /// Gives back what `take` gave.
-    let give struct (first: nativeint, inner: int) =
+    let give (first: nativeint) (inner: int) =
         let start = first - nativeint size
 
         let given =

@@ -234,8 +234,8 @@ let ``all laws are checked in one call, and results say what they are`` () =
     Assert.Equal<string>(Conformance.Laws, results |> Seq.map _.Law)
     Assert.DoesNotContain(results, (fun r -> r.Status = "broken"))
     let exact = results |> Seq.find (fun r -> r.Law = "MODEL-EXACT")
-    // Twelve small ones, and larger ones in proportion: 900 and 60 for 200.
-    Assert.Equal(("MUST", "holds", 0UL, 12 + 54 + 3), (exact.Strength, exact.Status, exact.Seed, exact.Cases))
+    // Twelve small ones, and larger ones in proportion: 1,800 and 60 for 200.
+    Assert.Equal(("MUST", "holds", 0UL, 12 + 108 + 3), (exact.Strength, exact.Status, exact.Seed, exact.Cases))
     Assert.True(exact.Compared > 12L && isNull exact.Counterexample)
 
     let wrong =
@@ -361,7 +361,7 @@ let ``what an operation does not support is not asked of it`` () =
     for law in [ "ADJOINT-INPUT"; "ADJOINT-KERNEL" ] do
         let honest = Conformance.Check(law, Strided true, cases = 40)
         // Both tiers: small ones; larger ones in proportion, a fourth of them on reals.
-        Assert.Equal(("holds", 2 * 40 + 16 + 4), (honest.Status, honest.Cases))
+        Assert.Equal(("holds", 2 * 40 + 24 + 6), (honest.Status, honest.Cases))
         Assert.Equal("broken", Conformance.Check(law, Strided false).Status)
 
     Assert.Equal("unsupported", Conformance.Check("ADJOINT-BIAS", Strided true, cases = 40).Status)

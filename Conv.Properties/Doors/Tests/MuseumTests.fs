@@ -155,7 +155,7 @@ module Laws =
     [<Theory; MemberData(nameof laws)>]
     let ``kills a piece`` (id: string) =
         let law = law id
-        let asked = Museum.everything |> List.filter (fun piece -> asked piece.Subject law)
+        let asked = Museum.all |> List.filter (fun piece -> asked piece.Subject law)
 
         let kills cases (piece: Piece) =
             law.Tiers
@@ -285,12 +285,12 @@ module Catalogue =
     [<Fact>]
     let ``has at least 160 pieces, of different names`` () =
         Assert.True(Museum.all.Length >= 160)
-        Assert.Equal(Museum.everything.Length, (Museum.everything |> List.distinctBy _.Id).Length)
-        Assert.Equal(Museum.everything.Length, (Museum.everything |> List.distinctBy _.Subject.Name).Length)
+        Assert.Equal(Museum.all.Length, (Museum.all |> List.distinctBy _.Id).Length)
+        Assert.Equal(Museum.all.Length, (Museum.all |> List.distinctBy _.Subject.Name).Length)
 
     [<Fact>]
     let ``each piece says where it comes from and is found by its name`` () =
-        for piece in Museum.everything do
+        for piece in Museum.all do
             let own = piece.Reports.Head
             Assert.StartsWith(own.Id + "-", piece.Id, StringComparison.OrdinalIgnoreCase)
             Assert.All([ piece.Fault; own.Reference; own.Class ], (fun text -> Assert.NotEqual<string>("", text)))

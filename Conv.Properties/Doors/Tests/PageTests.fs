@@ -4,6 +4,7 @@ module Conv.Properties.PageTests
 open System
 open System.IO
 open System.Text.Json
+open System.Threading
 open Xunit
 open Conv
 
@@ -38,6 +39,37 @@ let ``what is written beside a tensor is counted on the side that has a zone`` (
             write 40
 
         Assert.Equal((if pages = NoPages then 2 else 1), zoned.Overwritten)
+
+[<Fact>]
+let ``pages are taken again, writable, and full of the number that is asked for`` () =
+    let place guard =
+        use zoned = new Zoned(int64 Pages.size, 0, guard, ReadOnly)
+        zoned.Floats.Fill 3f
+        zoned.Seal()
+        let behind = Runtime.InteropServices.Marshal.ReadInt32(zoned.Address + nativeint Pages.size)
+        zoned.Address, BitConverter.Int32BitsToSingle behind
+
+    let taken () =
+        let first, again, other = place 1f, place 1f, place 2f
+        Assert.Equal(1f, snd first)
+        Assert.Equal(first, again)
+        Assert.Equal(2f, snd other)
+        Assert.NotEqual(fst first, fst other)
+        Assert.Equal(first, place 1f)
+
+    // What is kept is kept by thread, and no test before has filled what this one may keep.
+    let mutable failure: exn option = None
+
+    let thread =
+        Thread(fun () ->
+            try
+                taken ()
+            with error ->
+                failure <- Some error)
+
+    thread.Start()
+    thread.Join()
+    Assert.Equal(None, failure)
 
 [<Fact>]
 let ``the journal keeps the last line and where it was`` () =
