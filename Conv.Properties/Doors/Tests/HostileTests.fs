@@ -189,6 +189,10 @@ type HostileLibraries() =
     [<InlineData("pool", "PREPARED-LIFE", true)>]
     [<InlineData("trusts-workspace", "PREPARED-LIFE", true)>]
     [<InlineData("tunes", "REPEATABLE", true)>]
+    // Two that are prepared run at once in the library's own process, and nowhere else.
+    [<InlineData("shares-scratch", "CONCURRENT-CALLERS", true)>]
+    [<InlineData("shares-scratch", "PREPARED-LIFE", false)>]
+    [<InlineData("honest", "CONCURRENT-CALLERS", false)>]
     [<InlineData("honest", "PREPARED-LIFE", false)>]
     [<InlineData("honest", "REPEATABLE", false)>]
     member _.``What a library keeps from call to call shows, whatever was asked before``(fault: string, id: string, breaks: bool) =

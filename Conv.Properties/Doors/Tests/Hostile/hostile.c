@@ -217,6 +217,18 @@ int conv2d_prepare_f32(const conv2d_problem *p, const float *k, const float *b, 
   return CONV_OK;
 }
 
+/* Which ran last: where that is another before this one has ended, both were in the scratch that they share. */
+static const conv2d_prepared *_Atomic last_in_scratch;
+
+static int is_disturbed(const conv2d_prepared *prepared) {
+  last_in_scratch = prepared;
+  for (int wait = 0; wait < 20; wait++) {
+    if (last_in_scratch != prepared) return 1;
+    usleep(100);
+  }
+  return 0;
+}
+
 int conv2d_run_f32(const conv2d_prepared *prepared, const float *x, float *y, void *workspace) {
   const float *weight = prepared->weight;
   if (is("trusts-workspace")) {
@@ -229,6 +241,7 @@ int conv2d_run_f32(const conv2d_prepared *prepared, const float *x, float *y, vo
     weight = workspace;
   }
   convolve(&prepared->problem, x, weight, prepared->bias, y);
+  if (is("shares-scratch") && is_disturbed(prepared) && output_length(&prepared->problem) > 0) y[0] += 1;
   return CONV_OK;
 }
 
