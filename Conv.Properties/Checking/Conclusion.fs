@@ -103,7 +103,8 @@ let private cell law subject (results: Run.Result list) =
         elif unrepeated.IsSome then
             Open unrepeated.Value
         elif results |> List.exists _.Abandoned.IsSome then
-            Open(results |> List.pick _.Abandoned)
+            // That a call did not return says more than that another tier was not asked.
+            Open(results |> List.sortBy (_.IsHanging >> not) |> List.pick _.Abandoned)
         elif held > 0 && law.Fixed then
             Held
         elif held >= enoughCases && shapes.Count >= enoughShapes then

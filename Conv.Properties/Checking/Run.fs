@@ -100,6 +100,8 @@ type Result =
         KitFault: string option
         /// Why it was not asked to the end.
         Abandoned: string option
+        /// Whether a case had not returned then.
+        IsHanging: bool
         /// Of all cases drawn, in order.
         Digest: uint64
         /// Of the subject's exact results in the cases that decided, in order.
@@ -147,6 +149,7 @@ type Session private (options: Options, law: Law, subject: Subject, tier: Tier, 
     let mutable earlier: Case list = []
     let mutable eluded = 0
     let mutable abandoned: string option = None
+    let mutable hangs = false
     let mutable failure: Failure option = None
     let mutable fault: string option = None
     let mutable milliseconds = 0.0
@@ -366,6 +369,8 @@ type Session private (options: Options, law: Law, subject: Subject, tier: Tier, 
 
     /// Nothing more is judged, since there is no time left; a case whose calls have not returned is named.
     member s.TimeOut() =
+        hangs <- current.IsSome && not s.Ended
+
         match current with
         | Some case -> s.Abandon $"no time was left, and a case had not returned: {Case.print case}"
         | None -> s.Abandon $"no time was left after {index} cases"
@@ -471,6 +476,7 @@ type Session private (options: Options, law: Law, subject: Subject, tier: Tier, 
             Failure = failure
             KitFault = fault
             Abandoned = abandoned
+            IsHanging = hangs
             Digest = digest
             Outputs = outputs
             Milliseconds = milliseconds

@@ -334,7 +334,9 @@ module internal Draw =
                             // Where nothing was found that does, the case costs no more for it.
                             Problem =
                                 match source, ValueOption.defaultValue drawn projected with
-                                | Sized size, given when not (isAffordable source given) -> Reach.fit size given
+                                | Sized size, given when not (isAffordable source given) ->
+                                    let smaller = Reach.fit size given
+                                    project smaller |> ValueOption.defaultValue smaller
                                 | _, given -> given
                             Args = args
                             Fill = Explicit []

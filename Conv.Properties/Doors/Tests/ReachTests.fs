@@ -33,6 +33,15 @@ let ``a subject that takes a corner of the space is asked nothing that costs mor
                     Assert.True(Reach.cost case.Problem <= 2L * Reach.budget size, Case.print case)
 
 [<Fact>]
+let ``what is made cheaper for a subject that takes little is still a problem of the law`` () =
+    let law = law "PRECISION-SUM"
+    let tiles = TextbookWinograd.subjectOfTiles "tiles" (TextbookWinograd.honest TextbookWinograd.f2x3)
+
+    for index in 0..99 do
+        let case = Address.caseOf Reach.Middle 0UL law tiles.Profile Exact index
+        Assert.Equal(ValueSome case.Problem, law.Project case.Problem)
+
+[<Fact>]
 let ``all calls of a case together cost about three problems at most`` () =
     for law in All.laws do
         // PRECISION-LATER calls two dozen times before it looks: eight middle problems of a run.
