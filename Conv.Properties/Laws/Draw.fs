@@ -236,8 +236,8 @@ module internal Draw =
         | _, Exact -> integers
         | _, Bounded -> reals
 
-    /// How often a geometry that no problem of the law can use is drawn anew: first as the law would rather have it, first where the subject
-    /// says to look, then, for laws that reach what it supports from elsewhere, anywhere; then the case is given up as it is.
+    /// How often a geometry that no problem of the law can use is drawn anew: a few times as the law would rather have it, longer where the
+    /// subject says to look, then, for laws that reach what it supports from elsewhere, anywhere; then the case is given up as it is.
     let private choosyAttempts, hintedAttempts, attempts = 8, 60, 200
 
     /// Where the problems of a case come from.

@@ -246,7 +246,7 @@ let private nonfiniteKernel =
         "a weight that is NaN or infinite makes every output not finite whose tap meets the image; NaN for NaN and for ∞·0"
         { special "SPV-2" "zero inputs that are skipped" with
             Beyond = Law.beyond 240 20
-            Geometry = Styles.geometryOfChannels
+            Geometry = Styles.ofManyChannels
             Domain = "AnyOrder and reduced precisions; for Bilinear not finite is enough"
         }
         (fun trial ->
@@ -291,7 +291,7 @@ let private nanLocal =
         "NaN or ∞ outside of the receptive field, in one element or in a row or column of them, changes nothing, nor does a weight of another output channel"
         { special "SPV-3" "garbage multiplied by zero padding, loads that are too wide, neighbours in a batch, group or tile" with
             Beyond = Law.beyond 160 20
-            Geometry = Styles.geometryOfChannels
+            Geometry = Styles.ofManyChannels
             Domain =
                 "AnyOrder and Rounded; Bilinear: beyond every tile that may have it, or as its matrices connect, where zero entries are skipped"
         }
@@ -344,7 +344,7 @@ let private infinityLaw =
         "infinite inputs of one sign give that infinity, of both signs NaN, and ∞·0 NaN"
         { special "SPV-4" "casts that saturate, clamps, ∞ − ∞" with
             Beyond = Law.beyond 120 40
-            Geometry = Styles.geometryOfChannels
+            Geometry = Styles.ofManyChannels
             Domain = "AnyOrder and reduced precisions"
         }
         (fun trial ->

@@ -80,6 +80,22 @@ let channels (c: int) (o: int) : Gen<int * int * int> =
             2, often [ 3, [ 1 ]; 1, [ 2; 3 ] ] |> Gen.map (fun multiplier -> c, 1, multiplier)
         ]
 
+/// A plan that keeps nothing.
+let planned batch (groups, c, o) (height, width) kernel stride dilation pads : Plan =
+    {
+        Batch = batch
+        Groups = groups
+        In = c
+        Out = o
+        Height = height
+        Width = width
+        Kernel = kernel
+        Stride = stride
+        Dilation = dilation
+        Pads = pads
+        Kept = Set.empty
+    }
+
 /// A problem of which everything is small.
 let modest =
     gen {
@@ -91,20 +107,7 @@ let modest =
         let! dilation = both dilation
         let! pads = pads kernel dilation
 
-        return
-            {
-                Batch = batch
-                Groups = groups
-                In = c
-                Out = o
-                Height = height
-                Width = width
-                Kernel = kernel
-                Stride = stride
-                Dilation = dilation
-                Pads = pads
-                Kept = Set.empty
-            }
+        return planned batch (groups, c, o) (height, width) kernel stride dilation pads
     }
 
 let keeping parts (p: Plan) = { p with Kept = Set.union p.Kept (set parts) }

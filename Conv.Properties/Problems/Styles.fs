@@ -137,20 +137,7 @@ let private corners =
         let! dilation = both (often [ 6, [ 1 ]; 2, [ 2 ]; 1, [ 3; 4 ] ])
         let! pads = pads kernel dilation
 
-        return
-            {
-                Batch = batch
-                Groups = groups
-                In = c
-                Out = o
-                Height = height
-                Width = width
-                Kernel = kernel
-                Stride = stride
-                Dilation = dilation
-                Pads = pads
-                Kept = Set.empty
-            }
+        return planned batch (groups, c, o) (height, width) kernel stride dilation pads
     }
 
 /// What a style costs of what it may: most of what is behind a size shows in a problem that costs little, and the cheaper problems are, the
@@ -238,7 +225,7 @@ let geometry size (traits: Traits) : Gen<ConvShape> =
         }
 
 /// As `geometry`, but large problems have many channels on both sides: those for which fast algorithms are taken.
-let geometryOfChannels size traits =
+let ofManyChannels size traits =
     match size with
     | Large -> dense Large |> Gen.bind (hinted traits) |> Gen.map (fitPlan (budget Large))
     | _ -> geometry size traits

@@ -34,25 +34,24 @@ type private Pool() =
         | NoPages -> NativeMemory.AlignedFree(block.ToPointer())
         | _ -> Pages.give block (int bytes)
 
+    /// What is taken of the system: pages have one more on either side.
+    static let footprint struct (pages, bytes: int64, _) = if pages = NoPages then bytes else bytes + 2L * int64 Pages.size
+
     static member Own = own.Value
 
     /// So many bytes, from a multiple of 64 or from a page on.
     member _.Take(ground: Ground) : nativeint =
-        let struct (_, bytes, _) = ground
-
         match free.TryGetValue ground with
         | true, stack when stack.Count > 0 ->
-            kept <- kept - bytes
+            kept <- kept - footprint ground
             stack.Pop()
         | _ -> make ground
 
     member _.Give(ground: Ground, block: nativeint) =
-        let struct (_, bytes, _) = ground
-
-        if kept + bytes > most then
+        if kept + footprint ground > most then
             release ground block
         else
-            kept <- kept + bytes
+            kept <- kept + footprint ground
 
             match free.TryGetValue ground with
             | true, stack -> stack.Push block
