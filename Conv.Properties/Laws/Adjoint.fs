@@ -134,6 +134,7 @@ let private modelBackward =
         "MODEL-BACKWARD"
         "each gradient is the definition's: exactly on numbers whose partial sums are all representable, within its bound on reals"
         { backward "ADJ-1, ADJ-2, ADJ-3" gradients "every fault of a gradient, element by element" with
+            Data = Ranged
             Relates = false
             Beyond = Law.beyond 3000 60
         }
@@ -287,6 +288,7 @@ let private transposed =
               "output padding, cropping by the pads, the order of groups, weights with the input channel first, a kernel flipped" with
             Needs = [ Forward; Transposed ]
             Domain = "AnyOrder"
+            Data = Ranged
             Relates = false
             Beyond = Law.beyond 1200 30
         }

@@ -9,6 +9,8 @@ open Conv
 type internal Data =
     /// Exact tier: integers on the subject's grid. Bounded tier: uniform, wide-ranging and positive reals.
     | Any
+    /// As Any, but on grids of any size: a product is a multiple of 2⁻⁸⁰ to 2¹⁴.
+    | Ranged
     /// Exact tier: as many numbers as the grid has room for, on both sides.
     | Balanced
     /// As Any, but where the arithmetic is AnyOrder the exact tier takes reals over a wide range: each output is a single product.
@@ -156,6 +158,19 @@ module internal Draw =
                 }
         }
 
+    /// The same integers, in one draw of six on a much finer grid: there what is rounded to fixed point, or nothing below some epsilon, is lost.
+    let private finer (lattice: Gen<Lattice>) =
+        gen {
+            let! lattice = lattice
+            let! a, c = Gen.frequency [ 5, Gen.constant (0, 0); 1, Gen.two (Gen.choose (0, 32)) ]
+
+            return
+                { lattice with
+                    InputExponent = lattice.InputExponent - a
+                    KernelExponent = lattice.KernelExponent - c
+                }
+        }
+
     let private lattice profile problems growth chains = latticeOf [ 0; 1; 2; 3 ] [ 1; 9; 100 ] profile problems growth chains
 
     /// Whether sums of one channel in several stay on the grid of a narrow format: up to as many products again come in by rounding the number of
@@ -200,6 +215,17 @@ module internal Draw =
                 | :? Within -> true
                 | _ -> false)
 
+        let hasRange =
+            own
+            |> List.forall (fun call ->
+                match profile.Arithmetic(call.Operation, call.Shape) with
+                | :? Rounded as r ->
+                    List.forall (fun (format: FloatFormat) -> format.MaxExponent >= 127) [ r.Input; r.Accumulator; r.Output ]
+                | :? AnyOrder
+                | :? Bilinear
+                | :? Within -> true
+                | _ -> false)
+
         // Channels that are large in the input are those of weights of zero, in each group.
         let sheltered =
             own
@@ -228,6 +254,7 @@ module internal Draw =
         | Significant, _ -> Gen.constant (Significands(significantBits profile own))
         | Tiny, _ -> Gen.elements [ -149; -100; -75; -49; 0 ] |> Gen.bind tiny
         | Balanced, Exact -> latticeOf [ 2 ] [ 10_000 ] profile problems growth chains |> Gen.map Lattice
+        | Ranged, Exact when hasRange -> lattice profile problems growth chains |> finer |> Gen.map Lattice
         | Reals, _ -> reals
         | Nonnegative, _ -> Gen.constant Positive
         | Fractions, _ -> Gen.constant Uniform

@@ -64,6 +64,7 @@ let private modelExact =
         { Law.terms "DEF-1, FP-1" definition "every geometric, indexing and blocking fault; blind to precision, NaN and resources" with
             Domain = "AnyOrder; Bilinear within its certificate"
             Tiers = [ Exact ]
+            Data = Ranged
             Relates = false
             Beyond = Law.beyond 1800 60
         }
@@ -346,7 +347,7 @@ let private checksumOn data =
             Tiers = [ Exact ]
             Relates = false
             Data = data
-            Beyond = Law.beyond 400 50
+            Beyond = Law.beyond 600 80
         }
         (fun trial ->
             let s, x, k = trial.Shape, trial.X, trial.K

@@ -232,7 +232,23 @@ let private threadCount =
 
             equations)
 
+let private callingThread =
+    Law.equation
+        7
+        Resource
+        "CALLING-THREAD"
+        "the result does not depend on the thread that calls"
+        (placed "RES-6" "tables, modes and scratch that are made in the thread of the first call, or once in each thread"
+         |> Law.reaching 10 0)
+        (fun trial ->
+            let placed, plain = placing (anyOperation trial) trial
+            // First by the thread that has called before.
+            let usual = plain ()
+
+            placed { Placement.plain with Elsewhere = true } =~= usual
+            |> named "called by a new thread" "the plain call")
+
 let laws = [ inputsUntouched; outputOverwritten; workspacePoison; guardZones; inPlace; threadCount ]
 
 /// Of group 7, by its number in the catalogue.
-let further = [ workspaceSize ]
+let further = [ workspaceSize; callingThread ]

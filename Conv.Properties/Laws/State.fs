@@ -323,14 +323,36 @@ let private preparedLife =
                 =~= trial.OracleOf(Operation.Forward, s, x, k, ?bias = b)
                 |> named name "the definition"
 
-            if trial.Choose(1, 0, 4) = 0 then
+            match trial.Choose(1, 0, 4) with
+            | 0 ->
                 let made = trial.Prepare(s, k, Some b)
 
                 for _ in 2 .. runs - 1 do
                     trial.RunOf(made, s, trial.X2, k, Some b) |> ignore<Approx>
 
                 [ is made s x k (Some b) $"run {runs} of one" ]
-            else
+            | 4 ->
+                // Each with signs of its own.
+                let signed i (a: Approx) =
+                    let data =
+                        a.Value.Data
+                        |> Array.mapi (fun at v -> if Fill.mix (uint64 (31 * at + i)) % 2UL = 0UL then v else -v)
+
+                    Approx.exact (Values.withData data a.Value)
+
+                let count = [| 6; 10; 18 |][trial.Choose(0, 0, 2)]
+                let made = Array.init count (fun i -> trial.Prepare(s, signed i k, Some(signed i b)))
+
+                [
+                    for i in List.distinct [ 0; 1; count / 2; count - 1 ] do
+                        is made[i] s x (signed i k) (Some(signed i b)) $"number {i + 1} of {count} that are prepared"
+                    trial.Release made[0]
+                    // Before more are released than a pool of them holds.
+                    let next = trial.Prepare(s, -k, None)
+                    is next s x -k None "one without a bias, when the first is released"
+                    Array.tail made |> Array.iter trial.Release
+                ]
+            | _ ->
                 let first = trial.Prepare(s, k, Some b)
                 // With the weights of the first: what they have in common is not one's to change or to release.
                 let alike () = trial.Prepare(s, k, Some -b), trial.Prepare(s, k, Some b)

@@ -31,11 +31,16 @@ let all: Piece list =
     @ ThreadPieces.granted
     @ SpanPieces.beyond
 
+/// Pieces that are newer than docs/museum.md: they join the others when it is made anew.
+let later = PreparedPieces.later @ SpanPieces.later @ SpecialPieces.later
+
+let private everything = all @ later
+
 do
-    match all |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
+    match everything |> List.countBy _.Id |> List.tryFind (fun (_, count) -> count > 1) with
     | Some(id, _) -> invalidOp $"Two pieces are called {id}."
     | None -> ()
 
 let tryFind (id: string) =
-    all
+    everything
     |> List.tryFind (fun piece -> System.String.Equals(piece.Id, id, System.StringComparison.OrdinalIgnoreCase))

@@ -342,4 +342,13 @@ let private lives =
             "The first run of a prepared convolution packs its weights, and one at the same time takes them half packed."
     ]
 
+/// To join the others.
+let later =
+    [
+        Piece.make
+            (inPlaces 8)
+            "q262-ring-of-eight"
+            "Prepared convolutions keep their weights in a ring of eight places: the ninth takes that of the first."
+    ]
+
 let all = shortcuts @ calls @ lives

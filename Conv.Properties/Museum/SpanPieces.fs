@@ -6,6 +6,7 @@ module internal Conv.Properties.SpanPieces
 
 open System
 open System.Runtime.InteropServices
+open System.Threading
 open Microsoft.FSharp.NativeInterop
 open Conv
 
@@ -293,6 +294,43 @@ let private lengths =
                         honest.Check operation name actual expected
         }
         |> piece "q161-longer-tensors-accepted" "A transposed convolution refuses what is too short, and takes what is too long."
+    ]
+
+/// What the first caller's thread has made for itself, other threads do not have: they take whole vectors of channels alone.
+let private byTheFirstThread name =
+    let mutable first = null
+
+    let wholeVectors = { Textbook.honest with Counts = fun s t -> t.C < s.InChannelsPerGroup / 4 * 4 }
+
+    let organs _ =
+        let current = Thread.CurrentThread
+
+        match Interlocked.CompareExchange(&first, current, null) with
+        | null -> Textbook.honest
+        | other when obj.ReferenceEquals(other, current) -> Textbook.honest
+        | _ -> wholeVectors
+
+    Contract.ofConvolution (Operators(name, { honest with Forward = organs }))
+
+/// To join the others.
+let later =
+    [
+        Piece.make
+            byTheFirstThread
+            "q263-table-of-the-first-thread"
+            "A table of tails is made in the thread of the first call; other threads lose the channels behind a multiple of four."
+
+        storing Operation.Transposed (each (fun _ result _ -> Math.Clamp(result, Single.MinValue, Single.MaxValue)))
+        |> piece "q264-transposed-saturates" "A transposed convolution ends at the largest number: infinities become finite."
+
+        storing Operation.BackwardBias (fun call ->
+            let s = call.Shape
+            let isLong = s.Batch * s.OutHeight * s.OutWidth >= 256
+            let fixedPoint sum = MathF.Round(sum * 65536f) / 65536f
+            call |> each (fun _ result _ -> if isLong then fixedPoint result else result))
+        |> piece
+            "q265-bias-gradient-in-fixed-point"
+            "The gradient of the bias sums 256 numbers or more in fixed point, of 16 bits behind it, to be the same each time."
     ]
 
 /// Beyond small problems.

@@ -151,4 +151,56 @@ let private orders =
         |> Piece.ofOrgans "q32-fused-by-the-data" "Products are fused into the sum where the input is larger than the weight."
     ]
 
+/// Filters of equal weights are summed as they run along a row.
+let private runningSums name =
+    let honest = Textbook.subject name honest
+
+    let run (s: ConvShape) (x: float32[]) (k: float32[]) b =
+        let y = honest.Forward s x k b
+        let terms = int s.TermsPerOutput
+
+        let isEven o =
+            terms > 0
+            && s.KernelWidth >= 3
+            && s.StrideWidth = 1
+            && s.DilationWidth = 1
+            && k.AsSpan(o * terms, terms).IndexOfAnyExcept k[o * terms] < 0
+
+        for n in 0 .. s.Batch - 1 do
+            for o in 0 .. s.OutChannels - 1 do
+                if isEven o then
+                    let first = o / s.OutChannelsPerGroup * s.InChannelsPerGroup
+
+                    for i in 0 .. s.OutHeight - 1 do
+                        let mutable taken = 0f
+
+                        for j in 0 .. s.OutWidth - 1 do
+                            let w = j - 1 - s.PadLeft
+
+                            // What the window has left is taken off again: of what is not finite NaN remains.
+                            if w >= 0 && w < s.InWidth then
+                                for c in first .. first + s.InChannelsPerGroup - 1 do
+                                    for u in 0 .. s.KernelHeight - 1 do
+                                        let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
+
+                                        if h >= 0 && h < s.InHeight then
+                                            let left = x[inputIndex s n c h w]
+                                            taken <- taken + (left - left)
+
+                            let at = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+                            y[at] <- y[at] + taken
+
+        y
+
+    { honest with Forward = run; Prepare = PreparedRuns.ofCalls run }
+
+/// To join the others.
+let later =
+    [
+        Piece.make
+            runningSums
+            "q266-equal-weights-by-running-sums"
+            "Filters of equal weights are summed as they run along a row, and what leaves the window is taken off again: a NaN stays."
+    ]
+
 let all = specials @ precision @ orders

@@ -73,7 +73,7 @@ let layer =
         return keeping kept changed
     }
 
-/// Many channels on a plane of a few pixels.
+/// Many channels, or many terms of each sum, on a plane of a few pixels.
 let deep =
     gen {
         let! plan = modest
@@ -81,8 +81,9 @@ let deep =
         let! others = sized 1 256
         let! height, width = Gen.two (Gen.choose (1, 4))
         let! taps = Gen.elements [ 1; 1; 3 ]
-        let! exchanged = Gen.elements [ true; false ]
+        let! exchanged, areTerms = Gen.two (Gen.elements [ true; false ])
         let pad = taps / 2
+        let many = if areTerms then (many + taps * taps - 1) / (taps * taps) else many
 
         return
             { plan with
@@ -127,17 +128,32 @@ let patches =
             |> keeping [ RowTaps; ColumnTaps; (if exchanged then Inputs else Outputs) ]
     }
 
-/// Many groups of a few channels each, or a few groups of many.
+/// Many groups of a few channels each, a few groups of many, or a group for each channel; half of them with a stride, also beyond the kernel.
 let groups =
     gen {
         let! plan = modest
-        let! isMany = Gen.elements [ true; false ]
-        let! groups = if isMany then sized 8 1024 else Gen.choose (2, 8)
-        let! c, o = both (if isMany then Gen.elements [ 1; 2; 3; 4; 4; 5; 8; 16 ] else sized 8 64)
+        let many = sized 8 1024
 
-        return
-            { plan with Groups = groups; In = c; Out = o }
-            |> keeping [ Group; Inputs; Outputs ]
+        let! groups, (c, o) =
+            Gen.frequency
+                [
+                    3, Gen.zip many (both (Gen.elements [ 1; 2; 3; 4; 4; 5; 8; 16 ]))
+                    2, Gen.zip (Gen.choose (2, 8)) (both (sized 8 64))
+                    1, Gen.zip many (often [ 4, [ 1 ]; 1, [ 2; 3 ] ] |> Gen.map (fun multiplier -> 1, multiplier))
+                ]
+
+        let! stride = both (often [ 5, [ 1 ]; 3, [ 2 ]; 2, [ 3; 4; 5; 8 ] ])
+
+        let! kept =
+            Gen.elements
+                [
+                    [ Group; Inputs; Outputs ]
+                    [ Group; Inputs; Rows; Columns ]
+                    [ Group; Inputs; Outputs ]
+                    [ Outputs; Columns ]
+                ]
+
+        return { plan with Groups = groups; In = c; Out = o; Stride = stride } |> keeping kept
     }
 
 /// Many images of a small problem, as in training.
@@ -187,6 +203,7 @@ let usual =
         let! height, width = both (sized 4 64)
         let! depthwise = Gen.elements [ true; false; false ]
         let! padding = Gen.elements [ None; None; Some SamePadding.Upper; Some SamePadding.Lower ]
+        let! kept = Gen.elements [ []; [ Inputs; Columns ]; [ Rows; Columns ]; [ Inputs; Outputs ] ]
 
         let pads =
             match padding with
@@ -208,7 +225,7 @@ let usual =
                 Dilation = dilation, dilation
                 Pads = pads
             }
-            |> keeping [ RowTaps; ColumnTaps ]
+            |> keeping (RowTaps :: ColumnTaps :: kept)
     }
 
 /// Sizes where blocks end, of channels and planes at once.
@@ -237,8 +254,8 @@ let blocks =
             |> keeping kept
     }
 
-/// Channels enough for blocks on both sides, on planes of several tiles, for the kernels that have code of their own; in half of the draws
-/// blocks divide them.
+/// Channels enough for blocks on both sides, on planes of several tiles or, where they need not be that many, of wide rows, for the kernels
+/// that have code of their own; in half of the draws blocks divide them.
 let dense size =
     gen {
         let! plan = modest
@@ -257,6 +274,16 @@ let dense size =
         let! stride = often [ 3, [ 1 ]; 1, [ 2 ] ]
         let! padded = Gen.elements [ 0; taps / 2 ]
 
+        let! kept, width =
+            match size with
+            | Large -> Gen.constant ([ Inputs; Outputs ], width)
+            | _ ->
+                Gen.frequency
+                    [
+                        2, Gen.constant ([ Inputs; Outputs ], width)
+                        1, sized 16 64 |> Gen.map (fun wide -> [ Inputs; Columns ], wide)
+                    ]
+
         return
             { plan with
                 Batch = 1
@@ -270,5 +297,5 @@ let dense size =
                 Dilation = 1, 1
                 Pads = padded, padded, padded, padded
             }
-            |> keeping [ Inputs; Outputs ]
+            |> keeping kept
     }

@@ -101,27 +101,6 @@ let private coincident =
             |> keeping [ Inputs; Rows; Columns; RowTaps; ColumnTaps ]
     }
 
-/// Windows far apart: large strides, dilations and pads of a small kernel.
-let private sparse =
-    gen {
-        let! plan = modest
-        let! sh, sw = both (sized 1 32)
-        let! dh, dw = both (sized 1 64)
-        let! top, left, bottom = Gen.three (Gen.oneof [ pad; sized 1 64 ])
-        let! right = Gen.oneof [ pad; sized 1 64 ]
-        let! height, width = Gen.two (sized 1 256)
-
-        return
-            { plan with
-                Height = height
-                Width = width
-                Stride = sh, sw
-                Dilation = dh, dw
-                Pads = top, left, bottom, right
-            }
-            |> keeping [ Rows; Columns ]
-    }
-
 /// Each parameter by itself at its least, at a few, or where vectors and blocks begin: conditions that hold together seldom.
 let private corners =
     gen {
@@ -138,6 +117,27 @@ let private corners =
         let! pads = pads kernel dilation
 
         return planned batch (groups, c, o) (height, width) kernel stride dilation pads
+    }
+
+/// Windows far apart: large strides, dilations and pads of a small kernel.
+let private sparse =
+    gen {
+        let! plan = Gen.oneof [ modest; corners ]
+        let! sh, sw = both (sized 1 32)
+        let! dh, dw = both (sized 1 64)
+        let! top, left, bottom = Gen.three (Gen.oneof [ pad; sized 1 64 ])
+        let! right = Gen.oneof [ pad; sized 1 64 ]
+        let! height, width = Gen.two (sized 1 256)
+
+        return
+            { plan with
+                Height = height
+                Width = width
+                Stride = sh, sw
+                Dilation = dh, dw
+                Pads = top, left, bottom, right
+            }
+            |> keeping [ Rows; Columns ]
     }
 
 /// What a style costs of what it may: most of what is behind a size shows in a problem that costs little, and the cheaper problems are, the
@@ -160,7 +160,7 @@ let private styles size =
         3, All, planes
         2, Parts, patches
         2, Parts, long
-        2, Parts, groups
+        3, Parts, groups
         2, Parts, batches
         2, Parts, sparse
         1, Parts, coincident
@@ -173,10 +173,11 @@ let private cheapStyles =
         8, corners
         5, usual
         2, blocks
+        2, deep
         3, line
         2, patches
         1, long
-        3, groups
+        5, groups
         3, batches
         2, sparse
         1, coincident
@@ -224,8 +225,16 @@ let geometry size (traits: Traits) : Gen<ConvShape> =
             return fitPlan (budget size / part) plan
         }
 
-/// As `geometry`, but large problems have many channels on both sides: those for which fast algorithms are taken.
+/// As `geometry`, but large problems, and half of the middle ones, have many channels on both sides: those for which fast algorithms are taken.
 let ofManyChannels size traits =
+    let dense parts =
+        gen {
+            let! part = Gen.elements parts
+            let! plan = dense size |> Gen.bind (hinted traits)
+            return fitPlan (budget size / part) plan
+        }
+
     match size with
-    | Large -> dense Large |> Gen.bind (hinted traits) |> Gen.map (fitPlan (budget Large))
-    | _ -> geometry size traits
+    | Small -> geometry size traits
+    | Middle -> Gen.oneof [ geometry size traits; dense [ 1L; 4L; 12L ] ]
+    | Large -> dense [ 1L ]

@@ -1,7 +1,7 @@
 namespace Conv.Properties
 
 open System
-open System.Buffers
+open System.Threading.Tasks
 open Conv
 
 /// A convolution as a method: writes every element of the output.
@@ -34,8 +34,7 @@ module internal Contract =
 
     let private bytes (values: float32[]) = int64 values.Length * int64 sizeof<float32>
 
-    /// Lays a call in memory, runs it, and reads off what it did. `run` tells how much workspace it took.
-    let internal place
+    let private placeHere
         (run: Operation -> ConvShape -> Laid -> int64)
         (p: Placement)
         operation
@@ -137,6 +136,15 @@ module internal Contract =
             | null -> ()
             | made -> (made :> IDisposable).Dispose()
 
+    /// Lays a call in memory, runs it, and reads off what it did. `run` tells how much workspace it took.
+    let internal place run (p: Placement) operation shape x k b =
+        let call () = placeHere run p operation shape x k b
+
+        if p.Elsewhere then
+            Task.Factory.StartNew(call, TaskCreationOptions.LongRunning).GetAwaiter().GetResult()
+        else
+            call ()
+
     /// A call that touched memory beside its result is no answer.
     let internal refuseTraces (traces: Traces) =
         if traces.Outside > 0 then
@@ -145,24 +153,42 @@ module internal Contract =
         if traces.Operands > 0 then
             raise (ForeignFault(Trouble.Touched, $"It changed {traces.Operands} floats of its operands."))
 
+    /// A call whose shape says where its operands stand. `mayDie`: as of `Placement.ofShape`.
+    let internal laid mayDie run operation s x k b =
+        let struct (result: float32[], traces) = place run (Placement.ofShape mayDie s) operation s x k b
+        refuseTraces traces
+        result
+
+    /// One run on laid operands, and the bytes of workspace that it asks for.
+    let private runOn (prepared: IPreparedConvolution) (laid: Laid) =
+        let workspace = laid.Workspace prepared.WorkspaceBytes
+
+        match prepared with
+        | :? IThreadedConvolution as threaded when laid.Threads > 0 ->
+            laid.ThreadsTaken.Value <- true
+            threaded.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes, laid.Threads)
+        | _ -> prepared.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes)
+
+        prepared.WorkspaceBytes
+
+    let private release (prepared: IPreparedConvolution) =
+        match box prepared with
+        | :? IDisposable as owner -> owner.Dispose()
+        | _ -> ()
+
     /// Any operation of an object that has the contract for it, on spans: first and second operand, bias, result.
-    let private operateOn (convolution: obj) operation (s: ConvShape) (laid: Laid) : int64 =
+    let private operateOn (convolution: obj) operation (s: ConvShape) laid : int64 =
         // Spans are good for the call that they are made for.
         let first = laid.Input.Floats
         let second = laid.Kernel.Floats
         let bias = laid.Bias.Floats
         let result = laid.Output.Floats
 
-        let run (prepared: IPreparedConvolution) =
-            let workspace = laid.Workspace prepared.WorkspaceBytes
-
-            match prepared with
-            | :? IThreadedConvolution as threaded when laid.Threads > 0 ->
-                laid.ThreadsTaken.Value <- true
-                threaded.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes, laid.Threads)
-            | _ -> prepared.Run(Span.op_Implicit laid.Input.Floats, laid.Output.Floats, workspace.Bytes)
-
-            prepared.WorkspaceBytes
+        let run prepared =
+            try
+                runOn prepared laid
+            finally
+                release prepared
 
         match operation, convolution with
         | Operation.Forward, (:? IConvolution as c) -> run (c.Prepare(s, Span.op_Implicit second, Span.op_Implicit bias))
@@ -202,19 +228,6 @@ module internal Contract =
             Written = output |> Array.filter ((<>) poison) |> Array.length
         }
 
-    let private filled length value =
-        let array = GC.AllocateUninitializedArray length
-        Array.Fill(array, value)
-        array
-
-    /// One call with a workspace of bytes 0xFF.
-    let private runIn (prepared: IPreparedConvolution) (x: float32[]) (output: float32[]) =
-        let bytes = int prepared.WorkspaceBytes
-        let workspace = ArrayPool<byte>.Shared.Rent bytes
-        Array.Fill(workspace, 0xFFuy, 0, bytes)
-        prepared.Run(ReadOnlySpan x, Span output, Span(workspace, 0, bytes))
-        ArrayPool<byte>.Shared.Return workspace
-
     /// The optional contracts that an object implements, as operations on arrays; the result's is given.
     let private operateInto (convolution: obj) operation (s: ConvShape) (a: float32[]) (k: float32[]) (b: float32[]) (result: float32[]) =
         match operation, convolution with
@@ -227,13 +240,8 @@ module internal Contract =
             let o = s.OutChannels
             let part at = ReadOnlyMemory(b, at * o, o)
             let prepared = f.PrepareFused(s, ReadOnlySpan k, part(0).Span, Epilogue(part 1, part 2, rectifies))
-            runIn prepared a result
+            prepared.Run(ReadOnlySpan a, Span result, Array.zeroCreate<byte>(int prepared.WorkspaceBytes))
         | _ -> raise (NotSupportedException $"There is no contract for {Operation.title operation}.")
-
-    let private operate convolution operation s a k b =
-        let result = filled (int (Operation.length operation s)) Single.NaN
-        operateInto convolution operation s a k b result
-        result
 
     let private refuse (convolution: IConvolution) bad =
         let operation, shape, tensor, wrong =
@@ -319,8 +327,8 @@ module internal Contract =
         | Operation.Fused _, (:? IFusedConvolution as f) -> f.SupportsFused shape
         | _ -> true
 
-    /// Holds an implementation of the contract. The output is filled with NaN and the workspace with bytes 0xFF (NaN) before each call, so
-    /// that what is not written, or read before it is written, shows.
+    /// Holds an implementation of the contract. The output and the workspace are full of NaN before each call, so that what is not written, or
+    /// read before it is written, shows.
     let ofConvolution (convolution: IConvolution) : Subject =
         let profile =
             { Profile.Plain with
@@ -341,33 +349,17 @@ module internal Contract =
                 Capabilities = capabilities convolution
             }
 
-        let prepare (shape: ConvShape) (k: float32[]) (b: float32[]) =
+        let prepare shape (k: float32[]) (b: float32[]) =
             let prepared = convolution.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
+            let run x = laid false (fun _ _ -> runOn prepared) Operation.Forward shape x [||] [||]
+            { PreparedRuns.ofRun run with Release = fun () -> release prepared }
 
-            let run (x: float32[]) =
-                let output = filled (int shape.OutputLength) Single.NaN
-                runIn prepared x output
-                output
+        let operate = laid false (operateOn convolution)
 
-            let release () =
-                match box prepared with
-                | :? IDisposable as owner -> owner.Dispose()
-                | _ -> ()
-
-            { PreparedRuns.ofRun run with Release = release }
-
-        let forward shape x k b =
-            let prepared = prepare shape k b
-
-            try
-                prepared.Run x
-            finally
-                prepared.Release()
-
-        { Subject.forward convolution.Name profile forward with
+        { Subject.forward convolution.Name profile (operate Operation.Forward) with
             Profile = profile
             Prepare = prepare
-            Operate = operate convolution
+            Operate = operate
             Place = place (operateOn convolution)
             Viewed =
                 fun shape (struct (x, xv)) (struct (k, kv)) b (struct (y, yv)) ->
@@ -420,10 +412,7 @@ module internal Contract =
 
         let profile = { profile with Capabilities = set [ Forward; Placed ] }
 
-        { Subject.forward name profile (fun shape x k b ->
-              let output = filled (int shape.OutputLength) Single.NaN
-              run.Invoke(shape, ReadOnlySpan x, ReadOnlySpan k, ReadOnlySpan b, Span output)
-              output) with
+        { Subject.forward name profile (laid false onMemory Operation.Forward) with
             Profile = profile
             Place = place onMemory
         }

@@ -118,7 +118,7 @@ let openSubject (limits: Limits) (spec: string) : Subject =
     /// A call that may die of memory that nobody may write to, or touch: what stood there is said.
     let asLaid (s: ConvShape) (call: unit -> 'a) : 'a =
         let stood =
-            match (Native.layout true s).Pages with
+            match (Placement.ofShape true s).Pages with
             | NoPages -> ""
             | ReadOnly -> " (in this call its operands, and what stands behind every tensor, could be read and not written: RES-1, RES-4)"
             | PageBehind -> " (in this call a page that nobody may touch stood behind every tensor: RES-4)"

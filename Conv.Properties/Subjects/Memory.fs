@@ -5,20 +5,22 @@ namespace Conv.Properties
 
 open System
 open System.Collections.Generic
+open System.Numerics
 open System.Runtime.InteropServices
 open System.Threading
 open Microsoft.FSharp.NativeInterop
+open Conv
 
 /// What memory a tensor stands in is like: without pages, or with these, around as many bytes, the pages full of a number of these bits.
 type private Ground = (struct (Pages * int64 * int))
 
-/// Memory that is given back and taken again by the same thread: a tensor of the same size stands where the one before it stood, so that what
-/// a subject keeps by an address meets other numbers there, and the system is seldom asked for pages. It ends with its thread.
+/// Memory that is given back and taken again by the same thread: a tensor of about the same size stands where the one before it stood, so that
+/// what a subject keeps by an address meets other numbers there, and the system is seldom asked for pages. It ends with its thread.
 [<Sealed>]
 type private Pool() =
     static let own = new ThreadLocal<Pool>(fun () -> Pool())
-    /// What a thread keeps at most.
-    static let most = 8L <<< 20
+    /// Bytes that a thread keeps at most.
+    static let most = 32L <<< 20
     let free = Dictionary<Ground, Stack<nativeint>>()
     let mutable kept = 0L
 
@@ -38,6 +40,14 @@ type private Pool() =
     static let footprint struct (pages, bytes: int64, _) = if pages = NoPages then bytes else bytes + 2L * int64 Pages.size
 
     static member Own = own.Value
+
+    /// So many bytes or more, of whole pages: powers of two, so that one block serves tensors of many sizes. What is that large that it would
+    /// not be kept gets no more than it needs.
+    static member RoomFor(bytes: int64) =
+        if bytes > most then
+            Pages.whole bytes
+        else
+            Pages.whole (int64 (BitOperations.RoundUpToPowerOf2(uint64 bytes)))
 
     /// So many bytes, from a multiple of 64 or from a page on.
     member _.Take(ground: Ground) : nativeint =
@@ -76,10 +86,10 @@ type internal Zoned(bytes: int64, misalign: int, guard: float32, pages: Pages) =
 
     let ground: Ground =
         match pages with
-        | NoPages -> struct (pages, int64 (2 * zoneBytes + misalign) + bytes + 64L, 0)
+        | NoPages -> struct (pages, Pool.RoomFor(int64 (2 * zoneBytes + misalign) + filled), 0)
         | PageBehind
-        | PageBefore -> struct (PageBehind, Pages.whole (int64 zoneBytes + filled), 0)
-        | ReadOnly -> struct (ReadOnly, Pages.whole (int64 zoneBytes + filled), BitConverter.SingleToInt32Bits guard)
+        | PageBefore -> struct (PageBehind, Pool.RoomFor(int64 zoneBytes + filled), 0)
+        | ReadOnly -> struct (ReadOnly, Pool.RoomFor(int64 zoneBytes + filled), BitConverter.SingleToInt32Bits guard)
 
     let struct (_, size, _) = ground
     let start = (Pool.Own.Take ground).ToPointer()
@@ -119,32 +129,21 @@ type internal Zoned(bytes: int64, misalign: int, guard: float32, pages: Pages) =
     /// How many floats of the zones no longer hold the guard's bits.
     member _.Overwritten =
         let bits = BitConverter.SingleToInt32Bits guard
-        let mutable count = 0
-        let zones = before ()
-
-        for at in 0 .. zones.Length - 1 do
-            if BitConverter.SingleToInt32Bits zones[at] <> bits then
-                count <- count + 1
-
-        let zones = after ()
-
-        for at in 0 .. zones.Length - 1 do
-            if BitConverter.SingleToInt32Bits zones[at] <> bits then
-                count <- count + 1
-
-        count
+        let before = MemoryMarshal.Cast<float32, int>(before ())
+        let after = MemoryMarshal.Cast<float32, int>(after ())
+        before.Length - before.Count bits + after.Length - after.Count bits
 
     /// How many floats of the content differ in their bits.
     member _.Differing(from: float32[]) =
-        let content = Span<float32>(at content, floats)
+        let found = MemoryMarshal.Cast<float32, int>(Span<float32>(at content, floats))
+        let expected = MemoryMarshal.Cast<float32, int>(from.AsSpan())
         let mutable count = 0
 
-        for at in 0 .. from.Length - 1 do
-            if
-                BitConverter.SingleToInt32Bits content[at]
-                <> BitConverter.SingleToInt32Bits from[at]
-            then
-                count <- count + 1
+        // As a whole first: what is right is fast.
+        if not (found.Slice(0, expected.Length).SequenceEqual expected) then
+            for at in 0 .. expected.Length - 1 do
+                if found[at] <> expected[at] then
+                    count <- count + 1
 
         count
 
@@ -174,6 +173,8 @@ type internal Placement =
         Threads: int
         /// The output is written over the input.
         InPlace: bool
+        /// A thread of its own makes the call, its first and last one.
+        Elsewhere: bool
     }
 
 /// What a call did beside its result.
@@ -200,4 +201,27 @@ module internal Placement =
             Pages = NoPages
             Threads = 0
             InPlace = false
+            Elsewhere = false
         }
+
+    /// How calls of a shape are laid where a law does not say it: always alike, so that the same call finds the same addresses. Between zones of
+    /// NaN; of sixteen shapes six start beside a multiple of 64 bytes, and, if the process may die of that, two stand on pages where nothing but
+    /// the result may be written, one ends and one begins at pages that nobody may touch.
+    let ofShape mayDie (s: ConvShape) : Placement =
+        let hash =
+            Parameters.ofShape s
+            |> Array.fold (fun hash number -> Fill.mix (hash + 0x9E3779B97F4A7C15UL + uint64 number)) 0UL
+
+        let guarded = { plain with Guard = Single.NaN }
+
+        // Nobody lays gigabytes on pages of their own.
+        let canGuard = mayDie && Pages.exist && s.Bytes < (1L <<< 30)
+        let on pages = if canGuard then { guarded with Pages = pages } else guarded
+
+        match int (hash % 16UL) with
+        | at when at < 6 -> { guarded with Misalign = 1 + int ((hash >>> 8) % 15UL) }
+        | 6
+        | 7 -> on ReadOnly
+        | 8 -> on PageBehind
+        | 9 -> on PageBefore
+        | _ -> guarded

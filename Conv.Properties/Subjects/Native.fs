@@ -119,28 +119,6 @@ type private Handle(handle: nativeint, workspace: int64, release: Release) =
     interface IDisposable with
         member _.Dispose() = release.Invoke handle
 
-/// How calls of a shape are laid where a law does not say it: always alike, so that the same call finds the same addresses. Between zones of
-/// NaN; of sixteen shapes six start beside a multiple of 64 bytes, and, if the process may die of that, two stand on pages where nothing but
-/// the result may be written, one ends and one begins at pages that nobody may touch.
-let layout mayDie (s: ConvShape) : Placement =
-    let hash =
-        Parameters.ofShape s
-        |> Array.fold (fun hash number -> Fill.mix (hash + 0x9E3779B97F4A7C15UL + uint64 number)) 0UL
-
-    let guarded = { Placement.plain with Guard = Single.NaN }
-
-    // Nobody lays gigabytes on pages of their own.
-    let canGuard = mayDie && Pages.exist && s.Bytes < (1L <<< 30)
-    let on pages = if canGuard then { guarded with Pages = pages } else guarded
-
-    match int (hash % 16UL) with
-    | at when at < 6 -> { guarded with Misalign = 1 + int ((hash >>> 8) % 15UL) }
-    | 6
-    | 7 -> on ReadOnly
-    | 8 -> on PageBehind
-    | 9 -> on PageBefore
-    | _ -> guarded
-
 /// A workspace of this thread, as the runs before have left it: frameworks give many prepared convolutions the same memory in turns.
 [<Sealed>]
 type private Shared() =
@@ -258,11 +236,7 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
             made.Workspace
         | _ -> call operation s laid
 
-    /// Every call stands between guard zones: a library that writes beside its output would write over the kit.
-    let checkedCall run operation s x k b =
-        let struct (result: float32[], traces: Traces) = Contract.place run (layout mayDie s) operation s x k b
-        Contract.refuseTraces traces
-        result
+    let checkedCall run = Contract.laid mayDie run
 
     let profile =
         { declared.Profile with
@@ -288,7 +262,8 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
         { Subject.forward name profile (checkedCall call Operation.Forward) with
             Profile = profile
             Operate = checkedCall call
-            Place = Contract.place callPrepared
+            // What is prepared is run by several threads anyway.
+            Place = fun p -> Contract.place (if p.Elsewhere then call else callPrepared) p
             OutputSize =
                 fun s ->
                     let size = NativePtr.stackalloc<int64> 2
@@ -322,7 +297,7 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
                             made
 
                         // Of other shapes the workspace is fresh, between zones of its own.
-                        let isShared = made.Workspace <= int64 Shared.Most && (layout false s).Misalign = 0
+                        let isShared = made.Workspace <= int64 Shared.Most && (Placement.ofShape false s).Misalign = 0
 
                         let run x =
                             let onHandle _ _ (laid: Contract.Laid) =

@@ -47,6 +47,7 @@ let placement (w: BinaryWriter) (p: Placement) =
     w.Write(byte (Array.IndexOf(pages, p.Pages)))
     w.Write p.Threads
     w.Write p.InPlace
+    w.Write p.Elsewhere
 
 let readPlacement (r: BinaryReader) =
     {
@@ -57,6 +58,7 @@ let readPlacement (r: BinaryReader) =
         Pages = pages[int (r.ReadByte())]
         Threads = r.ReadInt32()
         InPlace = r.ReadBoolean()
+        Elsewhere = r.ReadBoolean()
     }
 
 let private troubles =

@@ -373,7 +373,7 @@ let ``what fails only after other calls is a violation, with the calls that it t
     Assert.False(Pursuit.isFailure (one.Judge (Contract.ofFactory remembering) failure.Shrunk))
 
 [<Fact>]
-let ``what is prepared is released when its judgement is over, and few live at once`` () =
+let ``what is prepared is released when its judgement is over, and a score live at once at most`` () =
     let alive, most, made = ref 0, ref 0, ref 0
 
     let counting =
@@ -394,14 +394,15 @@ let ``what is prepared is released when its judgement is over, and few live at o
                     }
         }
 
-    let options = { Run.defaults with Cases = 20; Threads = 1 }
+    let options = { Run.defaults with Cases = 60; Threads = 1 }
 
     for id in [ "REPEATABLE"; "CONCURRENT-CALLERS"; "PREPARED-LIFE" ] do
         Assert.True((Run.law options (law id) counting Exact).Failure.IsNone)
 
     Assert.Equal(0, alive.Value)
     Assert.True(made.Value > 60)
-    Assert.Equal(5, most.Value)
+    // More than a ring of eight or a pool of sixteen holds.
+    Assert.Equal(18, most.Value)
 
 [<Fact>]
 let ``callers apart have each what was prepared for them, and all of it is released`` () =
