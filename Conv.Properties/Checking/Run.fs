@@ -441,8 +441,8 @@ type Session private (options: Options, law: Law, subject: Subject, tier: Tier, 
 
                 Pursuit.renew subject
                 let verdict = law.Judge subject shrunk
-                // What fails only under haste, or only after other calls, is not smaller: the drawn case was confirmed.
-                let lost = Pursuit.hasBeginnings subject && not (Pursuit.isFailure verdict)
+                // What fails only under haste, only after other calls or when callers happen to meet is not smaller: the drawn case has failed.
+                let lost = not (Pursuit.isFailure verdict)
 
                 failure <-
                     Some
