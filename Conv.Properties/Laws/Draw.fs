@@ -215,12 +215,14 @@ module internal Draw =
                 | :? Within -> true
                 | _ -> false)
 
+        // Formats that hold a number 2⁸⁰ times as small.
         let hasRange =
             own
             |> List.forall (fun call ->
                 match profile.Arithmetic(call.Operation, call.Shape) with
                 | :? Rounded as r ->
-                    List.forall (fun (format: FloatFormat) -> format.MaxExponent >= 127) [ r.Input; r.Accumulator; r.Output ]
+                    [ r.Input; r.Accumulator; r.Output ]
+                    |> List.forall (fun format -> format.MaxExponent >= 127)
                 | :? AnyOrder
                 | :? Bilinear
                 | :? Within -> true

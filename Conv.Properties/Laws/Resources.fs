@@ -238,8 +238,11 @@ let private callingThread =
         Resource
         "CALLING-THREAD"
         "the result does not depend on the thread that calls"
-        (placed "RES-6" "tables, modes and scratch that are made in the thread of the first call, or once in each thread"
-         |> Law.reaching 10 0)
+        { Law.terms "RES-6" contract "tables, modes and scratch that are made in the thread of the first call, or once in each thread" with
+            Needs = [ Forward; Placed ]
+            Relates = false
+            Beyond = Law.beyond 10 0
+        }
         (fun trial ->
             let placed, plain = placing (anyOperation trial) trial
             // First by the thread that has called before.

@@ -373,6 +373,26 @@ let ``what fails only after other calls is a violation, with the calls that it t
     Assert.False(Pursuit.isFailure (one.Judge (Contract.ofFactory remembering) failure.Shrunk))
 
 [<Fact>]
+let ``what does not fail again is reported as it was drawn`` () =
+    let calls = ref 0
+
+    let once =
+        { loop with
+            Name = "once"
+            Forward =
+                fun s x k b ->
+                    calls.Value <- calls.Value + 1
+                    let y = loop.Forward s x k b
+                    if calls.Value = 3 then Array.map ((+) 1f) y else y
+        }
+
+    Assert.False(Pursuit.hasBeginnings once)
+    let result = Run.law { Run.defaults with Threads = 1 } (law "MODEL-EXACT") once Exact
+    let failure = result.Failure.Value
+    Assert.Equal(failure.Drawn, failure.Shrunk)
+    Assert.True(Pursuit.isFailure failure.Verdict)
+
+[<Fact>]
 let ``what is prepared is released when its judgement is over, and a score live at once at most`` () =
     let alive, most, made = ref 0, ref 0, ref 0
 
