@@ -34,6 +34,14 @@ module internal Contract =
 
     let private bytes (values: float32[]) = int64 values.Length * int64 sizeof<float32>
 
+    /// Each tensor at another offset from a multiple of 64 bytes, where they do not start at one.
+    let private zonedAt (p: Placement) step size = new Zoned(size, p.Misalign * step % 16 * sizeof<float32>, p.Guard, p.Pages)
+
+    let private holding p step (values: float32[]) =
+        let zoned = zonedAt p step (bytes values)
+        values.AsSpan().CopyTo zoned.Floats
+        zoned
+
     let private placeHere
         (run: Operation -> ConvShape -> Laid -> int64)
         (p: Placement)
@@ -43,24 +51,20 @@ module internal Contract =
         (k: float32[])
         (b: float32[])
         =
-        // Each tensor at another offset from a multiple of 64 bytes, where they do not start at one.
-        let zonedAt step size = new Zoned(size, p.Misalign * step % 16 * sizeof<float32>, p.Guard, p.Pages)
-        let zoned = zonedAt 1
-        use input = zoned (bytes x)
-        use kernel = zonedAt 3 (bytes k)
-        use bias = zonedAt 5 (bytes b)
+        let zoned = zonedAt p 1
+        use input = holding p 1 x
+        use kernel = holding p 3 k
+        use bias = holding p 5 b
 
         use separate =
             zonedAt
+                p
                 7
                 (if p.InPlace then
                      0L
                  else
                      Operation.length operation shape * int64 sizeof<float32>)
 
-        x.AsSpan().CopyTo input.Floats
-        k.AsSpan().CopyTo kernel.Floats
-        b.AsSpan().CopyTo bias.Floats
         separate.Floats.Fill p.OutputHolds
 
         if not p.InPlace then
@@ -158,6 +162,25 @@ module internal Contract =
         let struct (result: float32[], traces) = place run (Placement.ofShape mayDie s) operation s x k b
         refuseTraces traces
         result
+
+    /// What is prepared of weights and bias where the shape says that they stand. They are gone before it is run: what was not copied shows.
+    let internal lending (s: ConvShape) k b (prepare: Zoned -> Zoned -> 'a) : 'a =
+        let p = Placement.ofShape false s
+        use kernel = holding p 3 k
+        use bias = holding p 5 b
+        let made = prepare kernel bias
+
+        refuseTraces
+            {
+                Outside = kernel.Overwritten + bias.Overwritten
+                Operands = kernel.Differing k + bias.Differing b
+                WorkspaceBytes = 0L
+                ThreadsTaken = false
+            }
+
+        kernel.Floats.Fill Single.NaN
+        bias.Floats.Fill Single.NaN
+        made
 
     /// One run on laid operands, and the bytes of workspace that it asks for.
     let private runOn (prepared: IPreparedConvolution) (laid: Laid) =
@@ -349,8 +372,11 @@ module internal Contract =
                 Capabilities = capabilities convolution
             }
 
-        let prepare shape (k: float32[]) (b: float32[]) =
-            let prepared = convolution.Prepare(shape, ReadOnlySpan k, ReadOnlySpan b)
+        let prepare shape k b =
+            let prepared =
+                lending shape k b (fun kernel bias ->
+                    convolution.Prepare(shape, Span.op_Implicit kernel.Floats, Span.op_Implicit bias.Floats))
+
             let run x = laid false (fun _ _ -> runOn prepared) Operation.Forward shape x [||] [||]
             { PreparedRuns.ofRun run with Release = fun () -> release prepared }
 

@@ -282,19 +282,8 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
             { subject with
                 Prepare =
                     fun s k b ->
-                        let memory (values: float32[]) =
-                            let zoned = new Zoned(int64 values.Length * int64 sizeof<float32>, 0, 0f, NoPages)
-                            values.AsSpan().CopyTo zoned.Floats
-                            zoned
-
-                        // The weights' memory is gone before the first run: a library that did not copy what it needs shows.
                         let made =
-                            use kernel = memory k
-                            use bias = memory b
-                            let made = withPrepared s kernel.Address (orNull bias) exports
-                            kernel.Floats.Fill Single.NaN
-                            bias.Floats.Fill Single.NaN
-                            made
+                            Contract.lending s k b (fun kernel bias -> withPrepared s kernel.Address (orNull bias) exports)
 
                         // Of other shapes the workspace is fresh, between zones of its own.
                         let isShared = made.Workspace <= int64 Shared.Most && (Placement.ofShape false s).Misalign = 0

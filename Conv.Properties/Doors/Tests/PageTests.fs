@@ -1,10 +1,15 @@
 /// Pages that nobody may touch: where they stand, and what `verify --guard-pages` makes of a process that died of one.
 module Conv.Properties.PageTests
 
+// A convolution of these tests looks where its operands stand.
+#nowarn "9"
+
 open System
 open System.IO
+open System.Runtime.InteropServices
 open System.Text.Json
 open System.Threading
+open Microsoft.FSharp.NativeInterop
 open Xunit
 open Conv
 
@@ -70,6 +75,86 @@ let ``pages are taken again, writable, and full of the number that is asked for`
     thread.Start()
     thread.Join()
     Assert.Equal(None, failure)
+
+/// A convolution that tells where its operands stand, relative to a multiple of 64 bytes.
+type private Telling(told: ConvShape -> string -> nativeint -> unit, spoils: bool) =
+    let tell shape name (floats: ReadOnlySpan<float32>) =
+        use at = fixed &MemoryMarshal.GetReference floats
+        told shape name (NativePtr.toNativeInt at % 64n)
+
+        if spoils then
+            NativePtr.set at 0 (1f - floats[0])
+
+    interface IConvolution with
+        member _.Name = "telling"
+        member _.Supports _ = true
+        member _.ArithmeticOf _ = AnyOrder()
+
+        member _.Prepare(shape, kernel, bias) =
+            tell shape "kernel" kernel
+            let prepared = (Loop() :> IConvolution).Prepare(shape, kernel, bias)
+
+            { new IPreparedConvolution with
+                member _.WorkspaceBytes = prepared.WorkspaceBytes
+
+                member _.Run(input, output, workspace) =
+                    if not spoils then
+                        tell shape "input" input
+
+                    prepared.Run(input, output, workspace)
+            }
+
+let private widths = [ 1..60 ]
+
+let private calls (subject: Subject) =
+    for width in widths do
+        let s = ConvShape(1, 1, 1, width, 1, 1, 1)
+        subject.Forward s (Array.create width 1f) [| 2f |] [||] |> ignore<float32[]>
+        let prepared = subject.Prepare s [| 2f |] [||]
+        prepared.Run(Array.create width 1f) |> ignore<float32[]>
+        prepared.Release()
+
+[<Fact>]
+let ``operands of an implementation stand where their shape says, at every offset`` () =
+    for operand in [ "input"; "kernel" ] do
+        let seen = System.Collections.Generic.List<int * nativeint>()
+
+        let told (s: ConvShape) name at =
+            if name = operand then
+                seen.Add((s.InWidth, at))
+
+        let subject = Contract.ofConvolution (Telling(told, false))
+        calls subject
+        calls subject
+
+        let offsets =
+            seen
+            |> Seq.groupBy fst
+            |> Seq.map (snd >> Seq.map snd >> Seq.distinct >> List.ofSeq)
+            |> List.ofSeq
+
+        Assert.Equal(widths.Length, offsets.Length)
+        Assert.All(offsets, (fun those -> Assert.Single those |> ignore<nativeint>))
+        Assert.InRange(offsets |> List.concat |> List.distinct |> List.length, 10, 16)
+
+[<Fact>]
+let ``an implementation that changes weights is refused, prepared or not`` () =
+    let subject = Contract.ofConvolution (Telling((fun _ _ _ -> ()), true))
+    let s = ConvShape(1, 1, 1, 3, 1, 1, 1)
+    let x = Array.create 3 1f
+
+    let touched call =
+        let said =
+            try
+                call ()
+                None
+            with ForeignFault(trouble, text) ->
+                Some(trouble, text)
+
+        Assert.Equal(Some(Trouble.Touched, "It changed 1 floats of its operands."), said)
+
+    touched (fun () -> subject.Forward s x [| 2f |] [||] |> ignore<float32[]>)
+    touched (fun () -> subject.Prepare s [| 2f |] [||] |> ignore<PreparedRuns>)
 
 [<Fact>]
 let ``the journal keeps the last line and where it was`` () =
