@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Conv;
 
 /// <summary>
-/// The validated geometry of one 2-D convolution, and the only place where its formulas stand:
+/// The validated geometry of one 2-D convolution; the formulas of its two axes stand in <see cref="Axis"/>:
 /// <c>y[n,o,i,j] = b[o] + Σ x[n, g(o)·C/G + c, i·s_h + u·d_h − p_t, j·s_w + v·d_w − p_l] · k[o,c,u,v]</c>
 /// over c, u, v, where x is zero outside the image and g(o) = ⌊o·G/O⌋ is the group of output channel o.
 /// </summary>
@@ -39,55 +39,52 @@ public sealed record ConvShape
         int strideHeight = 1, int strideWidth = 1,
         int padTop = 0, int padLeft = 0, int padBottom = 0, int padRight = 0,
         int dilationHeight = 1, int dilationWidth = 1, int groups = 1)
+        : this(
+            batch, inChannels, outChannels,
+            Axis.Named(inHeight, kernelHeight, strideHeight, padTop, padBottom, dilationHeight),
+            Axis.Named(inWidth, kernelWidth, strideWidth, padLeft, padRight, dilationWidth),
+            groups)
+    {
+    }
+
+    /// <summary>Describes a convolution by its axes.</summary>
+    /// <param name="batch">N ≥ 0, images.</param>
+    /// <param name="inChannels">C ≥ 0, a multiple of <paramref name="groups"/>.</param>
+    /// <param name="outChannels">O ≥ 0, a multiple of <paramref name="groups"/>.</param>
+    /// <param name="rows">H, K_h, s_h, p_t, p_b, d_h.</param>
+    /// <param name="columns">W, K_w, s_w, p_l, p_r, d_w.</param>
+    /// <param name="groups">G ≥ 1.</param>
+    /// <exception cref="ArgumentException">A size is out of range, channels do not divide into groups, or a count leaves 64 bits. The message
+    /// names the parameter and the values.</exception>
+    public ConvShape(int batch, int inChannels, int outChannels, Axis rows, Axis columns, int groups = 1)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(batch);
         ArgumentOutOfRangeException.ThrowIfNegative(inChannels);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inHeight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inWidth);
         ArgumentOutOfRangeException.ThrowIfNegative(outChannels);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(kernelHeight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(kernelWidth);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(strideHeight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(strideWidth);
-        ArgumentOutOfRangeException.ThrowIfNegative(padTop);
-        ArgumentOutOfRangeException.ThrowIfNegative(padLeft);
-        ArgumentOutOfRangeException.ThrowIfNegative(padBottom);
-        ArgumentOutOfRangeException.ThrowIfNegative(padRight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(dilationHeight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(dilationWidth);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rows.Size, nameof(rows));
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(columns.Size, nameof(columns));
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(groups);
         ThrowIfNotDivisible(inChannels, groups, nameof(inChannels));
         ThrowIfNotDivisible(outChannels, groups, nameof(outChannels));
 
         Batch = batch;
         InChannels = inChannels;
-        InHeight = inHeight;
-        InWidth = inWidth;
         OutChannels = outChannels;
-        KernelHeight = kernelHeight;
-        KernelWidth = kernelWidth;
-        StrideHeight = strideHeight;
-        StrideWidth = strideWidth;
-        PadTop = padTop;
-        PadLeft = padLeft;
-        PadBottom = padBottom;
-        PadRight = padRight;
-        DilationHeight = dilationHeight;
-        DilationWidth = dilationWidth;
+        Rows = rows;
+        Columns = columns;
+        Axes = [rows, columns];
         Groups = groups;
         InChannelsPerGroup = inChannels / groups;
         OutChannelsPerGroup = outChannels / groups;
-        OutHeight = OutputSize(inHeight, padTop, padBottom, kernelHeight, dilationHeight, strideHeight, nameof(kernelHeight));
-        OutWidth = OutputSize(inWidth, padLeft, padRight, kernelWidth, dilationWidth, strideWidth, nameof(kernelWidth));
 
         try
         {
             checked
             {
-                long taps = (long)kernelHeight * kernelWidth;
-                InputLength = (long)inHeight * inWidth * inChannels * batch;
+                long taps = (long)rows.Taps * columns.Taps;
+                InputLength = (long)rows.Size * columns.Size * inChannels * batch;
                 KernelLength = taps * InChannelsPerGroup * outChannels;
-                OutputLength = (long)OutHeight * OutWidth * outChannels * batch;
+                OutputLength = (long)rows.Outputs * columns.Outputs * outChannels * batch;
                 TermsPerOutput = taps * InChannelsPerGroup;
                 ParameterCount = KernelLength + outChannels;
                 MultiplyAdds = OutputLength * TermsPerOutput;
@@ -107,52 +104,61 @@ public sealed record ConvShape
     public int InChannels { get; }
 
     /// <summary>H, input rows.</summary>
-    public int InHeight { get; }
+    public int InHeight => Rows.Size;
 
     /// <summary>W, input columns.</summary>
-    public int InWidth { get; }
+    public int InWidth => Columns.Size;
 
     /// <summary>O, output channels of all groups together.</summary>
     public int OutChannels { get; }
 
     /// <summary>K_h, rows of taps.</summary>
-    public int KernelHeight { get; }
+    public int KernelHeight => Rows.Taps;
 
     /// <summary>K_w, columns of taps.</summary>
-    public int KernelWidth { get; }
+    public int KernelWidth => Columns.Taps;
 
     /// <summary>s_h, input rows from one output row to the next.</summary>
-    public int StrideHeight { get; }
+    public int StrideHeight => Rows.Stride;
 
     /// <summary>s_w, input columns from one output column to the next.</summary>
-    public int StrideWidth { get; }
+    public int StrideWidth => Columns.Stride;
 
     /// <summary>p_t, rows of zeros before the first input row.</summary>
-    public int PadTop { get; }
+    public int PadTop => Rows.Before;
 
     /// <summary>p_l, columns of zeros before the first input column.</summary>
-    public int PadLeft { get; }
+    public int PadLeft => Columns.Before;
 
     /// <summary>p_b, rows of zeros after the last input row.</summary>
-    public int PadBottom { get; }
+    public int PadBottom => Rows.After;
 
     /// <summary>p_r, columns of zeros after the last input column.</summary>
-    public int PadRight { get; }
+    public int PadRight => Columns.After;
 
     /// <summary>d_h, input rows from one tap to the next.</summary>
-    public int DilationHeight { get; }
+    public int DilationHeight => Rows.Dilation;
 
     /// <summary>d_w, input columns from one tap to the next.</summary>
-    public int DilationWidth { get; }
+    public int DilationWidth => Columns.Dilation;
 
     /// <summary>G, independent convolutions side by side in the channels.</summary>
     public int Groups { get; }
 
+    /// <summary>H, K_h, s_h, p_t, p_b, d_h and H_o.</summary>
+    public Axis Rows { get; }
+
+    /// <summary>W, K_w, s_w, p_l, p_r, d_w and W_o.</summary>
+    public Axis Columns { get; }
+
+    /// <summary>Rows, then columns.</summary>
+    public IReadOnlyList<Axis> Axes { get; }
+
     /// <summary>H_o = ⌊(H + p_t + p_b − ((K_h − 1)·d_h + 1)) / s_h⌋ + 1, rows.</summary>
-    public int OutHeight { get; }
+    public int OutHeight => Rows.Outputs;
 
     /// <summary>W_o = ⌊(W + p_l + p_r − ((K_w − 1)·d_w + 1)) / s_w⌋ + 1, columns.</summary>
-    public int OutWidth { get; }
+    public int OutWidth => Columns.Outputs;
 
     /// <summary>C/G, input channels that one output channel sees.</summary>
     public int InChannelsPerGroup { get; }
@@ -161,10 +167,19 @@ public sealed record ConvShape
     public int OutChannelsPerGroup { get; }
 
     /// <summary>(K_h − 1)·d_h + 1, the rows that a window spans.</summary>
-    public int KernelExtentHeight => ((KernelHeight - 1) * DilationHeight) + 1;
+    public int KernelExtentHeight => Rows.Extent;
 
     /// <summary>(K_w − 1)·d_w + 1, the columns that a window spans.</summary>
-    public int KernelExtentWidth => ((KernelWidth - 1) * DilationWidth) + 1;
+    public int KernelExtentWidth => Columns.Extent;
+
+    /// <summary>H·W, elements of one channel of one image.</summary>
+    public long InputPlane => (long)Rows.Size * Columns.Size;
+
+    /// <summary>H_o·W_o, elements of one channel of one image.</summary>
+    public long OutputPlane => (long)Rows.Outputs * Columns.Outputs;
+
+    /// <summary>K_h·K_w, taps that one output channel has in one input channel.</summary>
+    public long KernelPlane => (long)Rows.Taps * Columns.Taps;
 
     /// <summary>N·C·H·W, elements.</summary>
     public long InputLength { get; }
@@ -189,9 +204,7 @@ public sealed record ConvShape
 
     /// <summary>Multiply-adds of the definition whose tap meets the image, padding left out.</summary>
     public long InBoundsMultiplyAdds =>
-        (long)Batch * OutChannels * InChannelsPerGroup
-        * InBoundsTaps(OutHeight, KernelHeight, StrideHeight, DilationHeight, PadTop, InHeight)
-        * InBoundsTaps(OutWidth, KernelWidth, StrideWidth, DilationWidth, PadLeft, InWidth);
+        (long)Batch * OutChannels * InChannelsPerGroup * Rows.InBoundsTaps * Columns.InBoundsTaps;
 
     /// <summary>The same convolution with some numbers replaced, validated anew.</summary>
     /// <exception cref="ArgumentException">As the constructor's.</exception>
@@ -206,35 +219,31 @@ public sealed record ConvShape
             padTop ?? PadTop, padLeft ?? PadLeft, padBottom ?? PadBottom, padRight ?? PadRight,
             dilationHeight ?? DilationHeight, dilationWidth ?? DilationWidth, groups ?? Groups);
 
-    /// <summary>
-    /// The pads of SAME padding along one axis: the output has ⌈size/stride⌉ elements, for which
-    /// max((⌈size/stride⌉ − 1)·stride + (taps − 1)·dilation + 1 − size, 0) zeros are needed, half on each side; an odd one stands at
-    /// the end (<see cref="SamePadding.Upper"/>) or at the beginning.
-    /// </summary>
-    /// <param name="size">H or W.</param>
-    /// <param name="taps">K_h or K_w.</param>
-    /// <param name="stride">s_h or s_w.</param>
-    /// <param name="dilation">d_h or d_w.</param>
-    /// <param name="padding">Where an odd zero stands.</param>
-    /// <remarks>Source: docs/specification.md, the clauses SAME.</remarks>
-    /// <exception cref="ArgumentException">A number is not positive, or the result leaves 32 bits.</exception>
-    public static (int Before, int After) SamePads(int size, int taps, int stride, int dilation, SamePadding padding)
+    /// <summary>The same convolution along other axes, in the order of <see cref="Axes"/>.</summary>
+    /// <exception cref="ArgumentException">There are not two, or as the constructor's.</exception>
+    public ConvShape WithAxes(IReadOnlyList<Axis> axes)
     {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(size);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(taps);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(stride);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(dilation);
-        long outputs = (((long)size - 1) / stride) + 1;
-        long needed = Math.Max(((outputs - 1) * stride) + ((taps - 1L) * dilation) + 1 - size, 0);
-        if (needed > int.MaxValue)
-        {
-            throw new ArgumentException($"SAME padding of taps = {taps} at dilation = {dilation} needs {needed} zeros, which 32 bits do not hold.", nameof(taps));
-        }
-
-        int half = (int)(needed / 2);
-        int other = (int)needed - half;
-        return padding == SamePadding.Upper ? (half, other) : (other, half);
+        ArgumentNullException.ThrowIfNull(axes);
+        return axes is [Axis rows, Axis columns]
+            ? new(Batch, InChannels, OutChannels, rows, columns, Groups)
+            : throw new ArgumentException($"There are {axes.Count} axes; a convolution has rows and columns.", nameof(axes));
     }
+
+    /// <summary>The same convolution, each of its axes changed in the same way.</summary>
+    /// <exception cref="ArgumentException">As the constructor's.</exception>
+    public ConvShape Along(Func<Axis, Axis> change)
+    {
+        ArgumentNullException.ThrowIfNull(change);
+        return new(Batch, InChannels, OutChannels, change(Rows), change(Columns), Groups);
+    }
+
+    /// <summary>Whether all sixteen numbers are the same.</summary>
+    public bool Equals(ConvShape? other) =>
+        other is not null && Batch == other.Batch && InChannels == other.InChannels && OutChannels == other.OutChannels
+        && Groups == other.Groups && Rows == other.Rows && Columns == other.Columns;
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(Batch, InChannels, OutChannels, Groups, Rows, Columns);
 
     /// <summary>The sixteen numbers as <c>name=value</c> fields in a fixed order; <see cref="Parse"/> reads them back.</summary>
     public override string ToString() => string.Create(
@@ -280,19 +289,6 @@ public sealed record ConvShape
             : throw new FormatException($"A shape needs the field '{name}'.");
     }
 
-    /// <summary>The outputs whose tap meets the image in one dimension: first ≤ i &lt; end exactly when 0 ≤ i·stride + offset &lt; size
-    /// and 0 ≤ i &lt; outputs. No such output: (0, 0).</summary>
-    /// <param name="offset">u·d_h − p_t or v·d_w − p_l.</param>
-    /// <param name="outputs">H_o or W_o.</param>
-    /// <param name="stride">s_h or s_w.</param>
-    /// <param name="size">H or W.</param>
-    internal static (int First, int End) OutputsMeeting(long offset, int outputs, int stride, int size)
-    {
-        long first = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
-        long end = offset >= size ? 0 : Math.Min(((size - 1 - offset) / stride) + 1, outputs);
-        return first < end ? ((int)first, (int)end) : (0, 0);
-    }
-
     /// <summary>The channels divide into groups.</summary>
     /// <exception cref="ArgumentException">They do not.</exception>
     internal static void ThrowIfNotDivisible(int channels, int groups, string parameter)
@@ -305,32 +301,4 @@ public sealed record ConvShape
 
     private static readonly string[] FieldNames =
         ["n", "c", "h", "w", "o", "kh", "kw", "sh", "sw", "pt", "pl", "pb", "pr", "dh", "dw", "g"];
-
-    private static int OutputSize(int size, int before, int after, int taps, int dilation, int stride, string parameter)
-    {
-        long padded = (long)size + before + after;
-        long extent = ((taps - 1L) * dilation) + 1;
-        if (extent > padded)
-        {
-            throw new ArgumentOutOfRangeException(
-                parameter, taps, $"The dilated kernel spans {extent} elements, the padded input has {padded} (size {size}, pads {before} and {after}, dilation {dilation}).");
-        }
-
-        long outputs = ((padded - extent) / stride) + 1;
-        return outputs <= int.MaxValue && padded <= int.MaxValue
-            ? (int)outputs
-            : throw new ArgumentOutOfRangeException(parameter, taps, $"The padded input has {padded} elements in one dimension; at most {int.MaxValue} are possible.");
-    }
-
-    private static long InBoundsTaps(int outputs, int taps, int stride, int dilation, int before, int size)
-    {
-        long count = 0;
-        for (int u = 0; u < taps; u++)
-        {
-            (int first, int end) = OutputsMeeting(((long)u * dilation) - before, outputs, stride, size);
-            count += end - first;
-        }
-
-        return count;
-    }
 }

@@ -14,9 +14,8 @@ public sealed record TransposedShape
     /// <param name="forward">The forward convolution; its output size is the transposed one's input size.</param>
     public TransposedShape(ConvShape forward)
     {
+        ArgumentNullException.ThrowIfNull(forward);
         Forward = forward;
-        OutputPaddingHeight = Rest(forward.InHeight, forward.OutHeight, forward.StrideHeight, forward.PadTop, forward.PadBottom, forward.KernelExtentHeight);
-        OutputPaddingWidth = Rest(forward.InWidth, forward.OutWidth, forward.StrideWidth, forward.PadLeft, forward.PadRight, forward.KernelExtentWidth);
     }
 
     /// <summary>Describes a transposed convolution. Parameters as those of <see cref="ConvShape"/>, seen from the transposed side.</summary>
@@ -46,46 +45,27 @@ public sealed record TransposedShape
         int padTop = 0, int padLeft = 0, int padBottom = 0, int padRight = 0,
         int dilationHeight = 1, int dilationWidth = 1, int outputPaddingHeight = 0, int outputPaddingWidth = 0, int groups = 1)
     {
-        // What the forward shape would refuse by the name of the other side, or of a size that follows.
+        // What the forward shape would refuse by the name of the other side.
         ArgumentOutOfRangeException.ThrowIfNegative(inChannels);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inHeight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(inWidth);
         ArgumentOutOfRangeException.ThrowIfNegative(outChannels);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(kernelHeight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(kernelWidth);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(strideHeight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(strideWidth);
-        ArgumentOutOfRangeException.ThrowIfNegative(padTop);
-        ArgumentOutOfRangeException.ThrowIfNegative(padLeft);
-        ArgumentOutOfRangeException.ThrowIfNegative(padBottom);
-        ArgumentOutOfRangeException.ThrowIfNegative(padRight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(dilationHeight);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(dilationWidth);
-        ArgumentOutOfRangeException.ThrowIfNegative(outputPaddingHeight);
-        ArgumentOutOfRangeException.ThrowIfNegative(outputPaddingWidth);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(outputPaddingHeight, strideHeight);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(outputPaddingWidth, strideWidth);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(groups);
         ConvShape.ThrowIfNotDivisible(inChannels, groups, nameof(inChannels));
         ConvShape.ThrowIfNotDivisible(outChannels, groups, nameof(outChannels));
         Forward = new ConvShape(
-            batch, outChannels,
-            Size(inHeight, strideHeight, padTop, padBottom, kernelHeight, dilationHeight, outputPaddingHeight, nameof(padTop), nameof(strideHeight)),
-            Size(inWidth, strideWidth, padLeft, padRight, kernelWidth, dilationWidth, outputPaddingWidth, nameof(padLeft), nameof(strideWidth)),
-            inChannels, kernelHeight, kernelWidth, strideHeight, strideWidth,
-            padTop, padLeft, padBottom, padRight, dilationHeight, dilationWidth, groups);
-        OutputPaddingHeight = outputPaddingHeight;
-        OutputPaddingWidth = outputPaddingWidth;
+            batch, outChannels, inChannels,
+            Axis.OfOutputs(inHeight, kernelHeight, strideHeight, padTop, padBottom, dilationHeight, outputPaddingHeight),
+            Axis.OfOutputs(inWidth, kernelWidth, strideWidth, padLeft, padRight, dilationWidth, outputPaddingWidth),
+            groups);
     }
 
     /// <summary>The forward convolution whose adjoint this is: C and O, sizes of input and output exchanged.</summary>
     public ConvShape Forward { get; }
 
     /// <summary>op_h, rows at the end that a full last stride would add.</summary>
-    public int OutputPaddingHeight { get; }
+    public int OutputPaddingHeight => Forward.Rows.Unused;
 
     /// <summary>op_w, columns at the end that a full last stride would add.</summary>
-    public int OutputPaddingWidth { get; }
+    public int OutputPaddingWidth => Forward.Columns.Unused;
 
     /// <summary>C, input channels of the transposed convolution.</summary>
     public int InChannels => Forward.OutChannels;
@@ -114,19 +94,4 @@ public sealed record TransposedShape
     /// <summary>The forward convolution and the output padding, as fields.</summary>
     public override string ToString() =>
         string.Create(CultureInfo.InvariantCulture, $"transposed of {Forward} oph={OutputPaddingHeight} opw={OutputPaddingWidth}");
-
-    private static int Size(int size, int stride, int before, int after, int taps, int dilation, int more, string padding, string striding)
-    {
-        long result = ((size - 1L) * stride) + ((taps - 1L) * dilation) + 1 + more - before - after;
-        return result switch
-        {
-            < 1 => throw new ArgumentException(
-                $"{padding} = {before} and its other side = {after} leave {result} of the output: it needs at least 1.", padding),
-            > int.MaxValue => throw new ArgumentException($"{striding} = {stride} makes an output of {result}, which 32 bits do not hold.", striding),
-            _ => (int)result,
-        };
-    }
-
-    private static int Rest(int size, int outputs, int stride, int before, int after, int extent) =>
-        size + before + after - extent - ((outputs - 1) * stride);
 }

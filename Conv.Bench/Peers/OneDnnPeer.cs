@@ -75,9 +75,9 @@ internal sealed unsafe partial class OneDnnPeer(OneDnnWay way) : IContender
             _primitives = new nint[problem.Copies];
             ReadOnlySpan<long> fields =
             [
-                s.Batch, s.Groups, s.InChannels, s.InHeight, s.InWidth, s.OutChannels, s.OutHeight, s.OutWidth,
-                s.KernelHeight, s.KernelWidth, s.StrideHeight, s.StrideWidth, s.DilationHeight, s.DilationWidth,
-                s.PadTop, s.PadLeft, s.PadBottom, s.PadRight,
+                s.Batch, s.Groups, s.InChannels, s.Rows.Size, s.Columns.Size, s.OutChannels, s.Rows.Outputs, s.Columns.Outputs,
+                s.Rows.Taps, s.Columns.Taps, s.Rows.Stride, s.Columns.Stride, s.Rows.Dilation, s.Columns.Dilation,
+                s.Rows.Before, s.Columns.Before, s.Rows.After, s.Columns.After,
             ];
             fixed (long* first = fields)
             fixed (float* kernel = problem.Kernel)

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Conv.Bench.Race;
 using Conv.Properties;
+using Problem = Conv.Bench.Race.Problem;
 
 namespace Conv.Bench.Peers;
 
@@ -63,8 +64,8 @@ internal sealed unsafe class OnnxRuntimePeer : IContender
             _sessions = new nint[problem.Copies];
             (_names[0], _names[2]) = ((byte)'x', (byte)'y');
             (_call[0], _call[2]) = ((nint)_names, (nint)(_names + 2));
-            _call[1] = Tensor(problem.Input, s.InputLength, [s.Batch, s.InChannels, s.InHeight, s.InWidth]);
-            _call[3] = Tensor(_output, s.OutputLength, [s.Batch, s.OutChannels, s.OutHeight, s.OutWidth]);
+            _call[1] = Tensor(problem.Input, s.InputLength, [s.Batch, s.InChannels, s.Rows.Size, s.Columns.Size]);
+            _call[3] = Tensor(_output, s.OutputLength, [s.Batch, s.OutChannels, s.Rows.Outputs, s.Columns.Outputs]);
             nint options;
             peer.Check(peer._api.CreateSessionOptions.Invoke((nint)(&options)));
             peer.Check(peer._api.SetSessionGraphOptimizationLevel.Invoke(options, AllOptimizations));

@@ -28,6 +28,6 @@ internal static class Inspection
 
     // A transformed kernel has a number for each input of a tile in place of one for each tap.
     private static long Prepared(ConvShape shape, Arithmetic arithmetic) => arithmetic is Bilinear f
-        ? shape.KernelLength / shape.KernelHeight / shape.KernelWidth * f.InputTransform.Rows * f.InputTransform.Rows
+        ? shape.KernelLength / shape.KernelPlane * f.InputTransform.Rows * f.InputTransform.Rows
         : shape.KernelLength;
 }

@@ -61,26 +61,26 @@ internal sealed class Problem : IDisposable
     private (int Index, double Value, double Scale) Expect(int index)
     {
         ConvShape s = Shape;
-        int j = index % s.OutWidth;
-        int i = index / s.OutWidth % s.OutHeight;
-        int o = index / s.OutWidth / s.OutHeight % s.OutChannels;
-        int n = index / s.OutWidth / s.OutHeight / s.OutChannels;
+        int j = index % s.Columns.Outputs;
+        int i = index / s.Columns.Outputs % s.Rows.Outputs;
+        int o = index / s.Columns.Outputs / s.Rows.Outputs % s.OutChannels;
+        int n = index / s.Columns.Outputs / s.Rows.Outputs / s.OutChannels;
         ReadOnlySpan<float> x = Input.Span;
         double sum = 0;
         double scale = double.Epsilon;
         for (int c = 0; c < s.InChannelsPerGroup; c++)
         {
-            int plane = ((n * s.InChannels) + (o / s.OutChannelsPerGroup * s.InChannelsPerGroup) + c) * s.InHeight;
-            for (int u = 0; u < s.KernelHeight; u++)
+            int plane = ((n * s.InChannels) + (o / s.OutChannelsPerGroup * s.InChannelsPerGroup) + c) * s.Rows.Size;
+            for (int u = 0; u < s.Rows.Taps; u++)
             {
-                int h = (i * s.StrideHeight) + (u * s.DilationHeight) - s.PadTop;
-                for (int v = 0; v < s.KernelWidth; v++)
+                int h = (i * s.Rows.Stride) + (u * s.Rows.Dilation) - s.Rows.Before;
+                for (int v = 0; v < s.Columns.Taps; v++)
                 {
-                    int w = (j * s.StrideWidth) + (v * s.DilationWidth) - s.PadLeft;
-                    if ((uint)h < (uint)s.InHeight && (uint)w < (uint)s.InWidth)
+                    int w = (j * s.Columns.Stride) + (v * s.Columns.Dilation) - s.Columns.Before;
+                    if ((uint)h < (uint)s.Rows.Size && (uint)w < (uint)s.Columns.Size)
                     {
-                        double product = (double)x[((plane + h) * s.InWidth) + w]
-                            * Kernel[(((((o * s.InChannelsPerGroup) + c) * s.KernelHeight) + u) * s.KernelWidth) + v];
+                        double product = (double)x[((plane + h) * s.Columns.Size) + w]
+                            * Kernel[(((((o * s.InChannelsPerGroup) + c) * s.Rows.Taps) + u) * s.Columns.Taps) + v];
                         sum += product;
                         scale += Math.Abs(product);
                     }

@@ -105,5 +105,5 @@ public sealed class Auto : IConvolution
     private static double WeightCost(double weights) => Machine.Keeps(weights) ? WeightFromCache : WeightFromMemory;
 
     // Rows of outputs that do not fill the register tiles: patches run on from one row to the next.
-    private static bool PrefersPatches(ConvShape shape) => shape.OutWidth < Simd.Best.TileRows / 2 && shape.OutChannelsPerGroup >= 64;
+    private static bool PrefersPatches(ConvShape shape) => shape.Columns.Outputs < Simd.Best.TileRows / 2 && shape.OutChannelsPerGroup >= 64;
 }

@@ -32,9 +32,9 @@ public sealed partial class Im2col : IGradients, ITransposedConvolution
         }
 
         int terms = (int)shape.TermsPerOutput;
-        int outPlane = shape.OutHeight * shape.OutWidth;
+        int outPlane = (int)shape.OutputPlane;
         int columnsPerBlock = (int)Patches.ColumnsPerBlock(shape);
-        TensorView dense = TensorView.Dense(shape.InChannels, shape.InHeight, shape.InWidth);
+        TensorView dense = TensorView.Dense(shape.InChannels, shape.Rows.Size, shape.Columns.Size);
         using Rented patches = new(terms * columnsPerBlock);
         using Rented transposed = new(terms * columnsPerBlock);
         for (int n = 0; n < shape.Batch; n++)
@@ -69,7 +69,7 @@ public sealed partial class Im2col : IGradients, ITransposedConvolution
     {
         Guard.Supported(this, shape.Forward);
         Guard.Transposed(shape, input.Length, kernel.Length, bias.Length, output.Length);
-        int plane = shape.OutHeight * shape.OutWidth;
+        int plane = (int)shape.Forward.InputPlane;
         for (int row = 0; row < shape.Forward.Batch * shape.OutChannels; row++)
         {
             output.Slice(row * plane, plane).Fill(bias.IsEmpty ? 0 : bias[row % shape.OutChannels]);
@@ -87,7 +87,7 @@ public sealed partial class Im2col : IGradients, ITransposedConvolution
 
         int terms = (int)shape.TermsPerOutput;
         int outChannels = shape.OutChannelsPerGroup;
-        int outPlane = shape.OutHeight * shape.OutWidth;
+        int outPlane = (int)shape.OutputPlane;
         int columnsPerBlock = (int)Patches.ColumnsPerBlock(shape);
         using Rented patchGradients = new(terms * columnsPerBlock);
         using Rented transposed = new(outChannels * terms);
@@ -98,7 +98,7 @@ public sealed partial class Im2col : IGradients, ITransposedConvolution
             {
                 int imageAndGroup = (n * shape.Groups) + g;
                 ReadOnlySpan<float> gradients = OfGroup(outputGradient, imageAndGroup, outChannels * outPlane);
-                Span<float> channels = OfGroup(inputGradient, imageAndGroup, shape.InChannelsPerGroup * shape.InHeight * shape.InWidth);
+                Span<float> channels = OfGroup(inputGradient, imageAndGroup, shape.InChannelsPerGroup * (int)shape.InputPlane);
                 for (int first = 0, columns; first < outPlane; first += columns)
                 {
                     columns = Math.Min(columnsPerBlock, outPlane - first);

@@ -19,7 +19,7 @@ public sealed partial class Im2col : IViewConvolution
         }
 
         int terms = (int)shape.TermsPerOutput;
-        int outPlane = shape.OutHeight * shape.OutWidth;
+        int outPlane = (int)shape.OutputPlane;
         int rowsPerBlock = Math.Clamp(Patches.BlockFloats / Math.Max(1, terms), 1, shape.OutChannelsPerGroup);
         int columnsPerBlock = Math.Clamp(Patches.BlockFloats / Math.Max(terms, rowsPerBlock), 1, outPlane);
         using Rented weights = new(rowsPerBlock * terms);
@@ -55,9 +55,9 @@ public sealed partial class Im2col : IViewConvolution
         {
             for (int c = 0; c < shape.InChannelsPerGroup; c++)
             {
-                for (int u = 0; u < shape.KernelHeight; u++)
+                for (int u = 0; u < shape.Rows.Taps; u++)
                 {
-                    for (int v = 0; v < shape.KernelWidth; v++)
+                    for (int v = 0; v < shape.Columns.Taps; v++)
                     {
                         weights[at++] = kernel[view.At(o, c, u, v)];
                     }
@@ -72,12 +72,12 @@ public sealed partial class Im2col : IViewConvolution
         int at = 0;
         for (int o = 0; o < rows; o++)
         {
-            (int i, int j) = Math.DivRem(first, shape.OutWidth);
+            (int i, int j) = Math.DivRem(first, shape.Columns.Outputs);
             for (int column = 0; column < columns; column++)
             {
                 output[view.At(0, o, i, j)] = sums[at++];
                 j++;
-                if (j == shape.OutWidth)
+                if (j == shape.Columns.Outputs)
                 {
                     i++;
                     j = 0;

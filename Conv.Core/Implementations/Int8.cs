@@ -84,7 +84,7 @@ public sealed class Int8 : IConvolution
             int exponent = Quantize(input, quantized);
             Loop.Convolve<int>(Shape, quantized, kernel, [], sums);
 
-            int plane = Shape.OutHeight * Shape.OutWidth;
+            int plane = (int)Shape.OutputPlane;
             for (int at = 0; at < sums.Length; at++)
             {
                 int o = at / plane % Shape.OutChannels;

@@ -42,10 +42,7 @@ public sealed partial class Loop : IConvolution, IFusedConvolution, IViewConvolu
     /// <summary>True for a depthwise 1×1 kernel at stride 1 without padding: <c>y[n,c,i,j] = b[c] + x[n,c,i,j]·k[c]</c>.</summary>
     /// <inheritdoc/>
     public bool TakesInPlace(ConvShape shape) =>
-        shape is
-        {
-            KernelHeight: 1, KernelWidth: 1, StrideHeight: 1, StrideWidth: 1, PadTop: 0, PadLeft: 0, PadBottom: 0, PadRight: 0,
-        }
+        shape.Axes.All(axis => axis is { Taps: 1, Stride: 1, Before: 0, After: 0 })
         && shape.InChannels == shape.Groups && shape.OutChannels == shape.Groups;
 
     /// <summary>
@@ -69,10 +66,10 @@ public sealed partial class Loop : IConvolution, IFusedConvolution, IViewConvolu
         Guard.Images(shape, input.Length, output.Length);
         Convolve(
             shape,
-            input, TensorView.Dense(shape.InChannels, shape.InHeight, shape.InWidth),
-            kernel, TensorView.Dense(shape.InChannelsPerGroup, shape.KernelHeight, shape.KernelWidth),
+            input, TensorView.Dense(shape.InChannels, shape.Rows.Size, shape.Columns.Size),
+            kernel, TensorView.Dense(shape.InChannelsPerGroup, shape.Rows.Taps, shape.Columns.Taps),
             bias,
-            output, TensorView.Dense(shape.OutChannels, shape.OutHeight, shape.OutWidth));
+            output, TensorView.Dense(shape.OutChannels, shape.Rows.Outputs, shape.Columns.Outputs));
     }
 
     /// <summary>
@@ -96,34 +93,35 @@ public sealed partial class Loop : IConvolution, IFusedConvolution, IViewConvolu
         where T : IAdditionOperators<T, T, T>, IMultiplyOperators<T, T, T>, IAdditiveIdentity<T, T>
     {
         Guard.Views(shape, input.Length, inputView, kernel.Length, kernelView, bias.Length, output.Length, outputView);
+        Axis rows = shape.Rows, columns = shape.Columns;
 
         for (int n = 0; n < shape.Batch; n++)
         {
             for (int o = 0; o < shape.OutChannels; o++)
             {
                 int group = o / shape.OutChannelsPerGroup;
-                for (int i = 0; i < shape.OutHeight; i++)
+                for (int i = 0; i < rows.Outputs; i++)
                 {
-                    for (int j = 0; j < shape.OutWidth; j++)
+                    for (int j = 0; j < columns.Outputs; j++)
                     {
                         T sum = T.AdditiveIdentity;
                         for (int c = 0; c < shape.InChannelsPerGroup; c++)
                         {
                             int channel = (group * shape.InChannelsPerGroup) + c;
-                            for (int u = 0; u < shape.KernelHeight; u++)
+                            for (int u = 0; u < rows.Taps; u++)
                             {
-                                int h = (i * shape.StrideHeight) + (u * shape.DilationHeight) - shape.PadTop;
-                                if (h < 0 || h >= shape.InHeight)
+                                int h = rows.Source(i, u);
+                                if (!rows.Contains(h))
                                 {
                                     continue;
                                 }
 
                                 int row = inputView.At(n, channel, h, 0);
                                 int taps = kernelView.At(o, c, u, 0);
-                                for (int v = 0; v < shape.KernelWidth; v++)
+                                for (int v = 0; v < columns.Taps; v++)
                                 {
-                                    int w = (j * shape.StrideWidth) + (v * shape.DilationWidth) - shape.PadLeft;
-                                    if (w >= 0 && w < shape.InWidth)
+                                    int w = columns.Source(j, v);
+                                    if (columns.Contains(w))
                                     {
                                         sum += input[row + (w * inputView.Stride3)] * kernel[taps + (v * kernelView.Stride3)];
                                     }
@@ -149,7 +147,7 @@ public sealed partial class Loop : IConvolution, IFusedConvolution, IViewConvolu
                 return;
             }
 
-            int plane = Shape.OutHeight * Shape.OutWidth;
+            int plane = (int)Shape.OutputPlane;
             for (int n = 0; n < Shape.Batch; n++)
             {
                 epilogue.Apply(0, Shape.OutChannels, plane, output[(n * Shape.OutChannels * plane)..], plane);

@@ -50,9 +50,9 @@ public sealed partial class Loop : IGradients, ITransposedConvolution
             for (int c = 0; c < shape.InChannelsPerGroup; c++)
             {
                 int channel = (group * shape.InChannelsPerGroup) + c;
-                for (int u = 0; u < shape.KernelHeight; u++)
+                for (int u = 0; u < shape.Rows.Taps; u++)
                 {
-                    for (int v = 0; v < shape.KernelWidth; v++)
+                    for (int v = 0; v < shape.Columns.Taps; v++)
                     {
                         kernelGradient[at++] = TapGradient(shape, input, outputGradient, o, channel, u, v);
                     }
@@ -74,7 +74,7 @@ public sealed partial class Loop : IGradients, ITransposedConvolution
         Guard.Length(outputGradient.Length, shape.OutputLength, shape, nameof(outputGradient));
         Guard.Length(biasGradient.Length, shape.OutChannels, shape, nameof(biasGradient));
 
-        int plane = shape.OutHeight * shape.OutWidth;
+        int plane = (int)shape.OutputPlane;
         for (int o = 0; o < shape.OutChannels; o++)
         {
             T sum = T.AdditiveIdentity;
@@ -127,38 +127,39 @@ public sealed partial class Loop : IGradients, ITransposedConvolution
         TransposedShape shape, ReadOnlySpan<float> input, ReadOnlySpan<float> kernel, ReadOnlySpan<float> bias, Span<float> output) =>
         Transpose<float>(shape, input, kernel, bias, output);
 
-    // dX[n,c,h,w] = b[c] + Σ dY[n,o,i,j]·k[o,c',u,v]: the tap (u, v) wrote to h from row (h + p_t − u·d_h)/s_h, if that is one.
+    // dX[n,c,h,w] = b[c] + Σ dY[n,o,i,j]·k[o,c',u,v]: the tap (u, v) wrote to h from the row that reads it.
     private static void Adjoint<T>(
         ConvShape shape, ReadOnlySpan<T> outputGradient, ReadOnlySpan<T> kernel, ReadOnlySpan<T> bias, Span<T> inputGradient)
         where T : IAdditionOperators<T, T, T>, IMultiplyOperators<T, T, T>, IAdditiveIdentity<T, T>
     {
+        Axis rows = shape.Rows, columns = shape.Columns;
         int at = 0;
         for (int n = 0; n < shape.Batch; n++)
         {
             for (int channel = 0; channel < shape.InChannels; channel++)
             {
                 (int group, int c) = Math.DivRem(channel, shape.InChannelsPerGroup);
-                for (int h = 0; h < shape.InHeight; h++)
+                for (int h = 0; h < rows.Size; h++)
                 {
-                    for (int w = 0; w < shape.InWidth; w++)
+                    for (int w = 0; w < columns.Size; w++)
                     {
                         T sum = T.AdditiveIdentity;
                         for (int o = group * shape.OutChannelsPerGroup; o < (group + 1) * shape.OutChannelsPerGroup; o++)
                         {
-                            for (int u = 0; u < shape.KernelHeight; u++)
+                            for (int u = 0; u < rows.Taps; u++)
                             {
-                                (int i, int rest) = Math.DivRem(h + shape.PadTop - (u * shape.DilationHeight), shape.StrideHeight);
-                                if (rest != 0 || i < 0 || i >= shape.OutHeight)
+                                int i = rows.OutputReading(h, u);
+                                if (i < 0)
                                 {
                                     continue;
                                 }
 
-                                int row = ((((n * shape.OutChannels) + o) * shape.OutHeight) + i) * shape.OutWidth;
-                                int taps = ((((o * shape.InChannelsPerGroup) + c) * shape.KernelHeight) + u) * shape.KernelWidth;
-                                for (int v = 0; v < shape.KernelWidth; v++)
+                                int row = ((((n * shape.OutChannels) + o) * rows.Outputs) + i) * columns.Outputs;
+                                int taps = ((((o * shape.InChannelsPerGroup) + c) * rows.Taps) + u) * columns.Taps;
+                                for (int v = 0; v < columns.Taps; v++)
                                 {
-                                    (int j, rest) = Math.DivRem(w + shape.PadLeft - (v * shape.DilationWidth), shape.StrideWidth);
-                                    if (rest == 0 && j >= 0 && j < shape.OutWidth)
+                                    int j = columns.OutputReading(w, v);
+                                    if (j >= 0)
                                     {
                                         sum += outputGradient[row + j] * kernel[taps + v];
                                     }
@@ -177,23 +178,24 @@ public sealed partial class Loop : IGradients, ITransposedConvolution
         ConvShape shape, ReadOnlySpan<T> input, ReadOnlySpan<T> outputGradient, int o, int channel, int u, int v)
         where T : IAdditionOperators<T, T, T>, IMultiplyOperators<T, T, T>, IAdditiveIdentity<T, T>
     {
+        Axis rows = shape.Rows, columns = shape.Columns;
         T sum = T.AdditiveIdentity;
         for (int n = 0; n < shape.Batch; n++)
         {
-            for (int i = 0; i < shape.OutHeight; i++)
+            for (int i = 0; i < rows.Outputs; i++)
             {
-                int h = (i * shape.StrideHeight) + (u * shape.DilationHeight) - shape.PadTop;
-                if (h < 0 || h >= shape.InHeight)
+                int h = rows.Source(i, u);
+                if (!rows.Contains(h))
                 {
                     continue;
                 }
 
-                int row = ((((n * shape.OutChannels) + o) * shape.OutHeight) + i) * shape.OutWidth;
-                int inputRow = ((((n * shape.InChannels) + channel) * shape.InHeight) + h) * shape.InWidth;
-                for (int j = 0; j < shape.OutWidth; j++)
+                int row = ((((n * shape.OutChannels) + o) * rows.Outputs) + i) * columns.Outputs;
+                int inputRow = ((((n * shape.InChannels) + channel) * rows.Size) + h) * columns.Size;
+                for (int j = 0; j < columns.Outputs; j++)
                 {
-                    int w = (j * shape.StrideWidth) + (v * shape.DilationWidth) - shape.PadLeft;
-                    if (w >= 0 && w < shape.InWidth)
+                    int w = columns.Source(j, v);
+                    if (columns.Contains(w))
                     {
                         sum += outputGradient[row + j] * input[inputRow + w];
                     }

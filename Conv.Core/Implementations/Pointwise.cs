@@ -29,7 +29,7 @@ public sealed class Pointwise : IVectorised
     IConvolution IVectorised.On(Simd simd) => new Pointwise(simd);
 
     /// <inheritdoc/>
-    public bool Supports(ConvShape shape) => shape is { KernelHeight: 1, KernelWidth: 1 } && PixelProduct.Fits(_simd, shape);
+    public bool Supports(ConvShape shape) => shape is { Rows.Taps: 1, Columns.Taps: 1 } && PixelProduct.Fits(_simd, shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => new AnyOrder();
@@ -48,8 +48,5 @@ public sealed class Pointwise : IVectorised
             : new PixelProduct(_simd, shape, PixelSource.Image, kernel, bias);
     }
 
-    private static bool OutputsAreInputs(ConvShape shape) => shape is
-    {
-        StrideHeight: 1, StrideWidth: 1, PadTop: 0, PadLeft: 0, PadBottom: 0, PadRight: 0,
-    };
+    private static bool OutputsAreInputs(ConvShape shape) => shape.Axes.All(axis => axis is { Stride: 1, Before: 0, After: 0 });
 }

@@ -97,9 +97,7 @@ public sealed class Winograd : IVectorised
 
     /// <inheritdoc/>
     public bool Supports(ConvShape shape) =>
-        shape is { StrideHeight: 1, StrideWidth: 1, DilationHeight: 1, DilationWidth: 1 }
-        && shape.KernelHeight == _tile.Taps && shape.KernelWidth == _tile.Taps
-        && Fits(shape);
+        shape.Axes.All(axis => axis is { Stride: 1, Dilation: 1 } && axis.Taps == _tile.Taps) && Fits(shape);
 
     /// <inheritdoc/>
     public Arithmetic ArithmeticOf(ConvShape shape) => _arithmetic;
@@ -123,7 +121,7 @@ public sealed class Winograd : IVectorised
     /// <summary>Multiply-adds, whole tiles and panels, and what transforms and weights cost in multiply-adds.</summary>
     internal double Cost(ConvShape shape, double transform, double weight)
     {
-        double tiles = (double)shape.Batch * (((shape.OutHeight - 1) / _tile.Outputs) + 1) * (((shape.OutWidth - 1) / _tile.Outputs) + 1);
+        double tiles = (double)shape.Batch * Cut.Count(shape.Rows.Outputs, _tile.Outputs) * Cut.Count(shape.Columns.Outputs, _tile.Outputs);
         double positions = _tile.Size * _tile.Size, c = shape.InChannels, o = shape.OutChannels;
         double products = o * c / shape.Groups;
         return positions * ((tiles * products) + (tiles * (c + o) * transform) + (products * weight));

@@ -30,9 +30,9 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
         _offsets = new int[shape.TermsPerOutput];
         for (int tap = 0; tap < _offsets.Length; tap++)
         {
-            (int u, int v) = Math.DivRem(tap, shape.KernelWidth);
-            (int shift, int phase) = Math.DivRem(v * shape.DilationWidth, shape.StrideWidth);
-            _offsets[tap] = (u * shape.DilationHeight * band.RowLength) + (phase * band.PhaseLength) + shift;
+            (int u, int v) = Math.DivRem(tap, shape.Columns.Taps);
+            (int shift, int phase) = Math.DivRem(v * shape.Columns.Dilation, shape.Columns.Stride);
+            _offsets[tap] = (u * shape.Rows.Dilation * band.RowLength) + (phase * band.PhaseLength) + shift;
         }
     }
 
@@ -45,10 +45,9 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
     public static long WorkspaceLimit(ConvShape shape)
     {
         // Whole vectors, twice, of every phase; zeros before the first.
-        double row = (double)shape.InWidth + shape.PadLeft + shape.PadRight + (48.0 * shape.StrideWidth);
-        double all = row * ((double)shape.InHeight + shape.PadTop + shape.PadBottom);
-        double band = Math.Min(all, Math.Max(Machine.MostLevel1 / sizeof(float) * 3 / 4, row * shape.KernelExtentHeight));
-        return Limit(shape, 0, band + shape.OutWidth + Simd.WidestPanel);
+        double row = shape.Columns.Padded + (48.0 * shape.Columns.Stride);
+        double band = Math.Min(row * shape.Rows.Padded, Math.Max(Machine.MostLevel1 / sizeof(float) * 3 / 4, row * shape.Rows.Extent));
+        return Limit(shape, 0, band + shape.Columns.Outputs + Simd.WidestPanel);
     }
 
     /// <inheritdoc/>
@@ -62,10 +61,10 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
     {
         (int image, int o) = Math.DivRem(part, Shape.OutChannels);
         int channel = o / Shape.OutChannelsPerGroup;
-        float* from = input + ((((nint)image * Shape.InChannels) + channel) * Shape.InHeight * Shape.InWidth);
-        float* to = output + ((nint)part * Shape.OutHeight * Shape.OutWidth);
-        int height = Shape.OutHeight, width = Shape.OutWidth, lanes = _simd.Lanes, taps = _offsets.Length, vectorsInRow = _band.Vectors;
-        nint rowStep = (nint)Shape.StrideHeight * _band.RowLength;
+        float* from = input + ((((nint)image * Shape.InChannels) + channel) * (int)Shape.InputPlane);
+        float* to = output + ((nint)part * (int)Shape.OutputPlane);
+        int height = Shape.Rows.Outputs, width = Shape.Columns.Outputs, lanes = _simd.Lanes, taps = _offsets.Length, vectorsInRow = _band.Vectors;
+        nint rowStep = (nint)Shape.Rows.Stride * _band.RowLength;
         float* spare = own + _band.Length + lanes;
         fixed (float* kernel = _kernel)
         {
@@ -100,7 +99,7 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
     // The last columns first, because of what is written behind them.
     private void Compute(int rows, float* weights, int* offsets, float bias, float* x, nint strideX, float* y, nint strideY)
     {
-        bool threeByThree = Shape is { KernelHeight: 3, KernelWidth: 3, TermsPerOutput: 9 };
+        bool threeByThree = Shape is { Rows.Taps: 3, Columns.Taps: 3, TermsPerOutput: 9 };
         int atOnce = Cut.Even(_band.Vectors, RowKernel.MostVectors);
         for (int vector = (_band.Vectors - 1) / atOnce * atOnce; vector >= 0; vector -= atOnce)
         {
@@ -122,10 +121,10 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
             _shape = shape;
             Vectors = VectorsOf(simd, shape);
             PhaseLength = (int)PhaseLengthOf(simd, shape);
-            RowLength = shape.StrideWidth * PhaseLength;
+            RowLength = shape.Columns.Stride * PhaseLength;
             Lead = LeadOf(simd, shape);
             long room = Machine.Level1 / sizeof(float) * 3 / 4;
-            long rows = shape.OutHeight;
+            long rows = shape.Rows.Outputs;
             while (rows > 1 && RowsSeen(shape, rows) * RowLength > room)
             {
                 rows = (rows + 1) / 2;
@@ -153,22 +152,23 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
         public long Floats { get; }
 
         public static long FloatsFor(Simd simd, ConvShape shape, long rows) =>
-            (RowsSeen(shape, rows) * shape.StrideWidth * PhaseLengthOf(simd, shape)) + simd.Lanes + ((long)VectorsOf(simd, shape) * simd.Lanes);
+            (RowsSeen(shape, rows) * shape.Columns.Stride * PhaseLengthOf(simd, shape)) + simd.Lanes + ((long)VectorsOf(simd, shape) * simd.Lanes);
 
         public void Copy(float* plane, int firstRow, float* band)
         {
             // Rows before the image, of it, behind it.
-            int stride = _shape.StrideWidth;
-            long top = ((long)firstRow * _shape.StrideHeight) - _shape.PadTop;
+            Axis columns = _shape.Columns;
+            int stride = columns.Stride, width = columns.Size;
+            long top = _shape.Rows.Source(firstRow, 0);
             int before = (int)Math.Clamp(-top, 0, _inputRows);
-            int inside = (int)Math.Clamp(_shape.InHeight - top - before, 0, _inputRows - before);
+            int inside = (int)Math.Clamp(_shape.Rows.Size - top - before, 0, _inputRows - before);
             new Span<float>(band, before * RowLength).Clear();
-            float* from = plane + ((nint)(top + before) * _shape.InWidth);
+            float* from = plane + ((nint)(top + before) * width);
             band += before * RowLength;
             if (stride == 1)
             {
-                int left = Math.Min(_shape.PadLeft + Lead, RowLength);
-                _simd.CopyRows(inside, from, _shape.InWidth, 1, left, Math.Min(RowLength - left, _shape.InWidth), RowLength, band);
+                int left = Math.Min(columns.Before + Lead, RowLength);
+                _simd.CopyRows(inside, from, width, 1, left, Math.Min(RowLength - left, width), RowLength, band);
             }
             else
             {
@@ -177,33 +177,33 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
                     for (int phase = 0; phase < stride; phase++)
                     {
                         // Place j of a phase is column j·s_w + phase − p_l.
-                        int first = phase - _shape.PadLeft;
+                        int first = phase - columns.Before;
                         int left = first >= 0 ? 0 : Math.Min((-first + stride - 1) / stride, PhaseLength);
-                        int end = first >= _shape.InWidth ? 0 : ((_shape.InWidth - 1 - first) / stride) + 1;
+                        int end = first >= width ? 0 : ((width - 1 - first) / stride) + 1;
                         int count = Math.Clamp(end - left, 0, PhaseLength - left);
                         _simd.CopyRows(
                             1, from + first + ((nint)left * stride), 0, stride, left, count, PhaseLength, band + (row * RowLength) + (phase * PhaseLength));
                     }
 
-                    from += _shape.InWidth;
+                    from += width;
                 }
             }
 
             new Span<float>(band + (inside * RowLength), (_inputRows - before - inside) * RowLength).Clear();
         }
 
-        private static int VectorsOf(Simd simd, ConvShape shape) => ((shape.OutWidth - 1) / simd.Lanes) + 1;
+        private static int VectorsOf(Simd simd, ConvShape shape) => ((shape.Columns.Outputs - 1) / simd.Lanes) + 1;
 
         private static long RowsSeen(ConvShape shape, long rows) =>
-            ((rows - 1) * shape.StrideHeight) + ((shape.KernelHeight - 1L) * shape.DilationHeight) + 1;
+            ((rows - 1) * shape.Rows.Stride) + shape.Rows.Extent;
 
         private static int LeadOf(Simd simd, ConvShape shape) =>
-            shape.StrideWidth == 1 ? (simd.Lanes - (shape.PadLeft % simd.Lanes)) % simd.Lanes : 0;
+            shape.Columns.Stride == 1 ? (simd.Lanes - (shape.Columns.Before % simd.Lanes)) % simd.Lanes : 0;
 
         // Whole vectors of outputs, seen through the last tap; whole vectors again.
         private static long PhaseLengthOf(Simd simd, ConvShape shape)
         {
-            long seen = LeadOf(simd, shape) + ((long)VectorsOf(simd, shape) * simd.Lanes) + ((shape.KernelWidth - 1L) * shape.DilationWidth / shape.StrideWidth) + 1;
+            long seen = LeadOf(simd, shape) + ((long)VectorsOf(simd, shape) * simd.Lanes) + ((shape.Columns.Extent - 1) / shape.Columns.Stride) + 1;
             return (seen + simd.Lanes - 1) / simd.Lanes * simd.Lanes;
         }
     }

@@ -59,9 +59,9 @@ internal static class Guard
     public static void Views(
         ConvShape shape, int inputLength, TensorView inputView, int kernelLength, TensorView kernelView, int biasLength, int outputLength, TensorView outputView)
     {
-        ReadOnlySpan<int> outputSizes = [shape.Batch, shape.OutChannels, shape.OutHeight, shape.OutWidth];
-        Inside(inputView, [shape.Batch, shape.InChannels, shape.InHeight, shape.InWidth], inputLength, nameof(inputView));
-        Inside(kernelView, [shape.OutChannels, shape.InChannelsPerGroup, shape.KernelHeight, shape.KernelWidth], kernelLength, nameof(kernelView));
+        ReadOnlySpan<int> outputSizes = [shape.Batch, shape.OutChannels, shape.Rows.Outputs, shape.Columns.Outputs];
+        Inside(inputView, [shape.Batch, shape.InChannels, shape.Rows.Size, shape.Columns.Size], inputLength, nameof(inputView));
+        Inside(kernelView, [shape.OutChannels, shape.InChannelsPerGroup, shape.Rows.Taps, shape.Columns.Taps], kernelLength, nameof(kernelView));
         Inside(outputView, outputSizes, outputLength, nameof(outputView));
         Apart(outputView, outputSizes, nameof(outputView));
         if (biasLength != 0)

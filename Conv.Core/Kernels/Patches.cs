@@ -15,7 +15,7 @@ internal static class Patches
     /// compute.</summary>
     public static long ColumnsPerBlock(ConvShape shape) => shape.OutputLength == 0
         ? 0
-        : Math.Clamp(BlockFloats / Math.Max(1, shape.TermsPerOutput), 1, (long)shape.OutHeight * shape.OutWidth);
+        : Math.Clamp(BlockFloats / Math.Max(1, shape.TermsPerOutput), 1, shape.OutputPlane);
 
     /// <summary>
     /// Writes columns of the matrix
@@ -50,33 +50,33 @@ internal static class Patches
     public static unsafe void GatherRows(
         ConvShape shape, float* input, TensorView view, int firstTerm, int terms, int first, int count, float* patches, int stride)
     {
-        (int firstRow, int firstColumn) = Math.DivRem(first, shape.OutWidth);
-        (int c, int tap) = Math.DivRem(firstTerm, shape.KernelHeight * shape.KernelWidth);
-        (int u, int v) = Math.DivRem(tap, shape.KernelWidth);
-        int columnStep = shape.StrideWidth * view.Stride3;
+        Axis rows = shape.Rows, columns = shape.Columns;
+        (int firstRow, int firstColumn) = Math.DivRem(first, columns.Outputs);
+        (int c, int tap) = Math.DivRem(firstTerm, (int)shape.KernelPlane);
+        (int u, int v) = Math.DivRem(tap, columns.Taps);
+        int columnStep = columns.Stride * view.Stride3;
         for (int term = 0; term < terms; term++, patches += stride)
         {
-            int offset = (v * shape.DilationWidth) - shape.PadLeft;
-            (int begin, int end) = ConvShape.OutputsMeeting(offset, shape.OutWidth, shape.StrideWidth, shape.InWidth);
+            (int begin, int end) = columns.OutputsMeeting(v);
             float* row = patches;
             for (int left = count, i = firstRow, j = firstColumn, length; left > 0; left -= length, row += length, i++, j = 0)
             {
-                length = Math.Min(shape.OutWidth - j, left);
-                int h = (i * shape.StrideHeight) + (u * shape.DilationHeight) - shape.PadTop;
+                length = Math.Min(columns.Outputs - j, left);
+                int h = rows.Source(i, u);
                 int from = Math.Clamp(begin, j, j + length), to = Math.Clamp(end, j, j + length);
-                if ((uint)h >= (uint)shape.InHeight || from == to)
+                if (!rows.Contains(h) || from == to)
                 {
                     new Span<float>(row, length).Clear();
                     continue;
                 }
 
-                CopyRow(from - j, to - from, j + length - to, input + view.At(0, c, h, (from * shape.StrideWidth) + offset), columnStep, row);
+                CopyRow(from - j, to - from, j + length - to, input + view.At(0, c, h, columns.Source(from, v)), columnStep, row);
             }
 
-            if (++v == shape.KernelWidth)
+            if (++v == columns.Taps)
             {
                 v = 0;
-                if (++u == shape.KernelHeight)
+                if (++u == rows.Taps)
                 {
                     u = 0;
                     c++;
@@ -128,13 +128,13 @@ internal static class Patches
     /// <param name="channels">The C/G channels of one image and group, (C/G)×H×W.</param>
     public static void ScatterAdd(ConvShape shape, ReadOnlySpan<float> patches, int first, int count, Span<float> channels)
     {
-        int plane = shape.InHeight * shape.InWidth;
+        int plane = (int)shape.InputPlane;
         for (int c = 0; c < shape.InChannelsPerGroup; c++)
         {
             Span<float> image = channels.Slice(c * plane, plane);
-            for (int u = 0; u < shape.KernelHeight; u++)
+            for (int u = 0; u < shape.Rows.Taps; u++)
             {
-                for (int v = 0; v < shape.KernelWidth; v++)
+                for (int v = 0; v < shape.Columns.Taps; v++)
                 {
                     ScatterTap(shape, patches[..count], u, v, first, image);
                     patches = patches[count..];
@@ -145,21 +145,21 @@ internal static class Patches
 
     private static void ScatterTap(ConvShape shape, ReadOnlySpan<float> row, int u, int v, int first, Span<float> image)
     {
-        int offset = (v * shape.DilationWidth) - shape.PadLeft;
-        (int begin, int end) = ConvShape.OutputsMeeting(offset, shape.OutWidth, shape.StrideWidth, shape.InWidth);
-        int i = first / shape.OutWidth;
-        int j = first % shape.OutWidth;
+        Axis rows = shape.Rows, columns = shape.Columns;
+        (int begin, int end) = columns.OutputsMeeting(v);
+        int offset = columns.Source(0, v);
+        (int i, int j) = Math.DivRem(first, columns.Outputs);
         while (!row.IsEmpty)
         {
-            int length = Math.Min(shape.OutWidth - j, row.Length);
-            int h = (i * shape.StrideHeight) + (u * shape.DilationHeight) - shape.PadTop;
-            if (h >= 0 && h < shape.InHeight)
+            int length = Math.Min(columns.Outputs - j, row.Length);
+            int h = rows.Source(i, u);
+            if (rows.Contains(h))
             {
-                Span<float> imageRow = image.Slice(h * shape.InWidth, shape.InWidth);
+                Span<float> imageRow = image.Slice(h * columns.Size, columns.Size);
                 int to = Math.Min(end, j + length);
                 for (int at = Math.Max(begin, j); at < to; at++)
                 {
-                    imageRow[(at * shape.StrideWidth) + offset] += row[at - j];
+                    imageRow[(at * columns.Stride) + offset] += row[at - j];
                 }
             }
 

@@ -31,8 +31,8 @@ internal sealed unsafe class PixelBlocks
     private readonly int _panelBlocks;
     private readonly int _columnBlocks;
     private readonly int _rowBlocks;
-    private readonly Axis _vertical;
-    private readonly Axis _horizontal;
+    private readonly BandAxis _vertical;
+    private readonly BandAxis _horizontal;
 
     /// <summary>No less than <see cref="SumFloats"/> and <see cref="PixelFloats"/> together, on any processor.</summary>
     /// <remarks>A block has at most Q = min(P, 132) of P positions: 128, in whole tiles. Its sums take Q numbers for each output channel, in whole
@@ -41,11 +41,10 @@ internal sealed unsafe class PixelBlocks
     public static double FloatsLimit(ConvShape shape, PixelSource source)
     {
         const double Quarter = Machine.MostLevel2 / 4 / sizeof(float), Tile = PixelsWanted + 4;
-        double positions = Math.Min((double)shape.OutHeight * shape.OutWidth, Tile);
+        double positions = Math.Min((double)shape.OutputPlane, Tile);
         double channels = Cut.Count(shape.OutChannelsPerGroup, Simd.WidestPanel) * (double)Simd.WidestPanel;
         double sums = Math.Min(positions * channels, Math.Max(Quarter, Tile * Simd.WidestPanel));
-        double image = Math.Max(1, shape.InChannelsPerGroup) * ((double)shape.InHeight + shape.PadTop + shape.PadBottom)
-            * ((double)shape.InWidth + shape.PadLeft + shape.PadRight);
+        double image = Math.Max(1, shape.InChannelsPerGroup) * (double)shape.Rows.Padded * shape.Columns.Padded;
         double patches = Math.Min(positions * Math.Max(1, shape.TermsPerOutput), Quarter + Machine.MostLevel1);
         return sums + (source == PixelSource.Patches ? patches : image) + Simd.WidestPanel;
     }
@@ -57,10 +56,10 @@ internal sealed unsafe class PixelBlocks
         _shape = shape;
         _source = source;
         bool bands = source == PixelSource.Bands;
-        int taps = shape.KernelHeight * shape.KernelWidth;
+        int taps = (int)shape.KernelPlane;
         long terms = shape.TermsPerOutput;
-        Height = bands ? shape.OutHeight : 1;
-        Width = bands ? shape.OutWidth : shape.OutHeight * shape.OutWidth;
+        Height = bands ? shape.Rows.Outputs : 1;
+        Width = bands ? shape.Columns.Outputs : (int)shape.OutputPlane;
         Panels = Cut.Count(shape.OutChannelsPerGroup, simd.Panel);
 
         // Whole channels for bands, so that a tap's offset is the same in every block.
@@ -98,8 +97,8 @@ internal sealed unsafe class PixelBlocks
         // Where nothing is copied, all terms of one panel after another: weights are read from front to back.
         PanelsAtOnce = source == PixelSource.Image ? 1 : _panelsPerBlock;
         SumFloats = (OneDepth ? 1L : PanelsAtOnce) * PixelsPerBlock * simd.Panel;
-        _vertical = new Axis(_rows, shape.StrideHeight, shape.KernelHeight, shape.DilationHeight, shape.PadTop, shape.InHeight);
-        _horizontal = new Axis(_columns, shape.StrideWidth, shape.KernelWidth, shape.DilationWidth, shape.PadLeft, shape.InWidth);
+        _vertical = new BandAxis(shape.Rows, _rows);
+        _horizontal = new BandAxis(shape.Columns, _columns);
         (PixelFloats, RowStep, ColumnStep) = source switch
         {
             PixelSource.Image => (ArePacked ? (terms * PixelsPerBlock) + simd.Lanes : 0L, 0, 1),
@@ -149,28 +148,27 @@ internal sealed unsafe class PixelBlocks
 
     /// <summary>Whether pixels are packed by <see cref="Simd.PackTiles"/>: where each tile of small planes would fill the first cache.</summary>
     public bool ArePacked =>
-        _source == PixelSource.Image && (long)Depth * _shape.InHeight * _shape.InWidth * sizeof(float) <= Machine.Level1;
+        _source == PixelSource.Image && (long)Depth * (int)_shape.InputPlane * sizeof(float) <= Machine.Level1;
 
     /// <summary>From a term to the next, where all are as far apart: then there are no <see cref="Offsets"/>.</summary>
     public int Step => _source switch
     {
-        PixelSource.Image => _shape.InHeight * _shape.InWidth,
+        PixelSource.Image => (int)_shape.InputPlane,
         PixelSource.Patches => PixelsPerBlock,
         _ => 0,
     };
 
     /// <summary>So many terms stand side by side, wherever the <see cref="Offsets"/> say that one begins.</summary>
-    public int TapsSideBySide => _horizontal.TapStep == 1 ? _shape.KernelWidth : 1;
+    public int TapsSideBySide => _horizontal.TapStep == 1 ? _shape.Columns.Taps : 1;
 
     /// <summary>Where the terms of a depth block stand, from what the first one sees at the block's first position.</summary>
     public int[] Offsets()
     {
         int[] offsets = new int[_source == PixelSource.Bands ? Depth : 0];
-        int kernelWidth = _shape.KernelWidth, taps = _shape.KernelHeight * kernelWidth;
         for (int term = 0; term < offsets.Length; term++)
         {
-            (int channel, int tap) = Math.DivRem(term, taps);
-            (int u, int v) = Math.DivRem(tap, kernelWidth);
+            (int channel, int tap) = Math.DivRem(term, (int)_shape.KernelPlane);
+            (int u, int v) = Math.DivRem(tap, _shape.Columns.Taps);
             offsets[term] = (((channel * _vertical.Length) + (u * _vertical.TapStep)) * _horizontal.Length) + (v * _horizontal.TapStep);
         }
 
@@ -199,7 +197,7 @@ internal sealed unsafe class PixelBlocks
     /// <param name="again">Whether they were brought for other channels of this block: what holds all terms still has them.</param>
     public float* Bring(in PixelBlock block, float* image, int term, int depth, float* pixels, bool again)
     {
-        nint plane = (nint)_shape.InHeight * _shape.InWidth;
+        nint plane = (nint)_shape.InputPlane;
         switch (_source)
         {
             case PixelSource.Image:
@@ -216,10 +214,10 @@ internal sealed unsafe class PixelBlocks
 
                 return pixels;
             case PixelSource.Patches:
-                Patches.GatherRows(_shape, image, TensorView.Dense(_shape.InChannelsPerGroup, _shape.InHeight, _shape.InWidth), term, depth, block.Column, block.Columns, pixels, PixelsPerBlock);
+                Patches.GatherRows(_shape, image, TensorView.Dense(_shape.InChannelsPerGroup, _shape.Rows.Size, _shape.Columns.Size), term, depth, block.Column, block.Columns, pixels, PixelsPerBlock);
                 return pixels;
             default:
-                int taps = _shape.KernelHeight * _shape.KernelWidth;
+                int taps = (int)_shape.KernelPlane;
                 for (int channel = 0; channel < depth / taps; channel++)
                 {
                     AskBand(image + (((term / taps) + channel + 1) * plane), block.Row, block.Column);
@@ -237,61 +235,59 @@ internal sealed unsafe class PixelBlocks
         if (LeaveCache && _vertical.IsRun && _horizontal.IsRun)
         {
             int h = Math.Max(0, _vertical.Source(row, 0)), w = Math.Max(0, _horizontal.Source(column, 0));
-            int rows = Math.Min(_shape.InHeight - h, _vertical.Length), columns = Math.Min(_shape.InWidth - w, _horizontal.Length);
-            Machine.Ask(rows, columns, plane + ((nint)h * _shape.InWidth) + w, _shape.InWidth);
+            int width = _shape.Columns.Size;
+            int rows = Math.Min(_shape.Rows.Size - h, _vertical.Length), columns = Math.Min(width - w, _horizontal.Length);
+            Machine.Ask(rows, columns, plane + ((nint)h * width) + w, width);
         }
     }
 
     private void CopyBand(float* plane, int row, int column, float* band)
     {
+        Axis imageRows = _shape.Rows, imageColumns = _shape.Columns;
         int width = _horizontal.Length;
         int first = _horizontal.Source(column, 0);
-        int left = Math.Clamp(-first, 0, width), count = Math.Clamp(_shape.InWidth - first - left, 0, width - left);
+        int left = Math.Clamp(-first, 0, width), count = Math.Clamp(imageColumns.Size - first - left, 0, width - left);
         for (int at = 0, rows; at < _vertical.Length; at += rows, band += rows * width)
         {
             rows = 1;
             int h = _vertical.Source(row, at);
-            if ((uint)h >= (uint)_shape.InHeight)
+            if (!imageRows.Contains(h))
             {
                 new Span<float>(band, width).Clear();
                 continue;
             }
 
-            float* source = plane + ((nint)h * _shape.InWidth);
+            float* source = plane + ((nint)h * imageColumns.Size);
             if (_horizontal.IsRun)
             {
-                rows = _vertical.IsRun ? Math.Min(_vertical.Length - at, _shape.InHeight - h) : 1;
-                _simd.CopyRows(rows, source + first + left, _shape.InWidth, 1, left, count, width, band);
+                rows = _vertical.IsRun ? Math.Min(_vertical.Length - at, imageRows.Size - h) : 1;
+                _simd.CopyRows(rows, source + first + left, imageColumns.Size, 1, left, count, width, band);
                 continue;
             }
 
             for (int j = 0; j < width; j++)
             {
                 int w = _horizontal.Source(column, j);
-                band[j] = (uint)w < (uint)_shape.InWidth ? source[w] : 0;
+                band[j] = imageColumns.Contains(w) ? source[w] : 0;
             }
         }
     }
 
-    // One dimension of a band: what the taps see from some positions on.
-    private readonly struct Axis
+    // One axis of a band: what the taps see from some positions on.
+    private readonly struct BandAxis
     {
-        private readonly int _stride;
-        private readonly int _dilation;
-        private readonly int _pad;
+        private readonly Axis _axis;
         private readonly int _positions;
 
-        public Axis(int positions, int stride, int taps, int dilation, int pad, int size)
+        public BandAxis(Axis axis, int positions)
         {
-            _stride = stride;
-            _dilation = dilation;
-            _pad = pad;
+            _axis = axis;
             _positions = positions;
-            long reach = ((positions - 1L) * stride) + ((taps - 1L) * dilation) + 1;
-            IsRun = reach <= (long)positions * taps || reach <= size;
-            Length = (int)(IsRun ? reach : (long)positions * taps);
-            Step = IsRun ? stride : 1;
-            TapStep = IsRun ? dilation : positions;
+            long reach = ((positions - 1L) * axis.Stride) + axis.Extent;
+            IsRun = reach <= (long)positions * axis.Taps || reach <= axis.Size;
+            Length = (int)(IsRun ? reach : (long)positions * axis.Taps);
+            Step = IsRun ? axis.Stride : 1;
+            TapStep = IsRun ? axis.Dilation : positions;
         }
 
         /// <summary>Whether every input place from the first seen to the last is there, seen or not.</summary>
@@ -311,11 +307,11 @@ internal sealed unsafe class PixelBlocks
         {
             if (IsRun)
             {
-                return (firstPosition * _stride) - _pad + at;
+                return _axis.Source(firstPosition, 0) + at;
             }
 
             (int tap, int position) = Math.DivRem(at, _positions);
-            return ((firstPosition + position) * _stride) + (tap * _dilation) - _pad;
+            return _axis.Source(firstPosition + position, tap);
         }
     }
 }

@@ -77,7 +77,7 @@ internal sealed unsafe class PixelProduct : PartedConvolution
     /// <inheritdoc/>
     protected override int Phases => 1;
 
-    private int OutPlane => Shape.OutHeight * Shape.OutWidth;
+    private int OutPlane => (int)Shape.OutputPlane;
 
     /// <inheritdoc/>
     protected override void Do(int phase, int part, float* input, float* output, float* shared, float* own)
@@ -85,7 +85,7 @@ internal sealed unsafe class PixelProduct : PartedConvolution
         PixelBlock block = _blocks.Of(part);
         float* sums = own, pixels = own + _blocks.SumFloats;
         int terms = (int)Shape.TermsPerOutput, panel = _simd.Panel;
-        float* image = input + ((((nint)block.Image * Shape.Groups) + block.Group) * Shape.InChannelsPerGroup * Shape.InHeight * Shape.InWidth);
+        float* image = input + ((((nint)block.Image * Shape.Groups) + block.Group) * Shape.InChannelsPerGroup * (int)Shape.InputPlane);
         fixed (float* weights = _weights, bias = _bias)
         {
             fixed (int* offsets = _offsets)

@@ -23,7 +23,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
         _simd = simd;
         _depth = DepthOf(simd, shape);
         _pixels = PixelsOf(simd, shape);
-        _blocks = Cut.Count(shape.OutHeight * shape.OutWidth, _pixels);
+        _blocks = Cut.Count((int)shape.OutputPlane, _pixels);
         _weights = new AlignedFloats(shape.KernelLength);
         _bias = new AlignedFloats((long)shape.OutChannels * simd.Panel);
         for (int o = 0; o < shape.OutChannels; o++)
@@ -37,7 +37,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     /// <summary>Whether this is the better way: few pixels are left over, and enough to fill panels.</summary>
     public static bool Suits(Simd simd, ConvShape shape)
     {
-        int pixels = shape.OutHeight * shape.OutWidth, panels = Cut.Count(pixels, simd.Panel);
+        int pixels = (int)shape.OutputPlane, panels = Cut.Count(pixels, simd.Panel);
         return pixels >= 16 * simd.Panel && Math.Max(shape.KernelLength, (long)shape.OutChannels * simd.Panel) <= Array.MaxLength / sizeof(float)
             && (panels * (long)simd.Panel) - pixels <= pixels / 32;
     }
@@ -47,7 +47,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     public static long WorkspaceLimit(ConvShape shape)
     {
         const int MostPanels = 2 * PanelsAtOnce, MostRows = 12;
-        double pixels = Math.Min(((double)shape.OutHeight * shape.OutWidth) + Simd.WidestPanel, MostPanels * Simd.WidestPanel);
+        double pixels = Math.Min(((double)shape.OutputPlane) + Simd.WidestPanel, MostPanels * Simd.WidestPanel);
         double panels = Math.Min(pixels * Math.Max(1, shape.InChannelsPerGroup), 2 * Machine.MostLevel1);
         return Limit(shape, 0, panels + (MostPanels * Machine.LineFloats) + (MostRows * Simd.WidestPanel));
     }
@@ -63,7 +63,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     {
         (int imageAndGroup, int block) = Math.DivRem(part, _blocks);
         int group = imageAndGroup % Shape.Groups;
-        int plane = Shape.InHeight * Shape.InWidth, channels = Shape.InChannelsPerGroup, outChannels = Shape.OutChannelsPerGroup;
+        int plane = (int)Shape.InputPlane, channels = Shape.InChannelsPerGroup, outChannels = Shape.OutChannelsPerGroup;
         int first = block * _pixels, pixels = Math.Min(_pixels, plane - first);
         float* x = input + ((nint)imageAndGroup * channels * plane) + first;
         float* y = output + ((nint)imageAndGroup * outChannels * plane) + first;
@@ -87,7 +87,7 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
     // Whole panels, some at once, so that weights that leave the first cache are read as seldom from the second; and from memory more seldom.
     private static int PixelsOf(Simd simd, ConvShape shape)
     {
-        int panels = Cut.Count(shape.OutHeight * shape.OutWidth, simd.Panel);
+        int panels = Cut.Count((int)shape.OutputPlane, simd.Panel);
         int atOnce = Machine.Keeps(shape.KernelLength) ? PanelsAtOnce : 2 * PanelsAtOnce;
         return Cut.Even(panels, atOnce) * simd.Panel;
     }
@@ -140,10 +140,10 @@ internal sealed unsafe class PlaneProduct : PartedConvolution
                 B = panels,
                 TileB = _simd.PanelStride(depth),
                 From = bias == null ? y : bias,
-                StrideFrom = bias == null ? (nint)Shape.OutHeight * Shape.OutWidth : width,
+                StrideFrom = bias == null ? (nint)Shape.OutputPlane : width,
                 TileFrom = bias == null ? width : 0,
                 C = y,
-                StrideC = (nint)Shape.OutHeight * Shape.OutWidth,
+                StrideC = (nint)Shape.OutputPlane,
                 TileC = width,
             };
             if (tile + 1 < tiles && !Machine.Keeps(Shape.KernelLength))

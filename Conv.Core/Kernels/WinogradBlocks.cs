@@ -16,8 +16,8 @@ internal sealed class WinogradBlocks
     {
         int size = outputs + taps - 1;
         Positions = size * size;
-        TileRows = Cut.Count(shape.OutHeight, outputs);
-        int tilesAcross = Cut.Count(shape.OutWidth, outputs);
+        TileRows = Cut.Count(shape.Rows.Outputs, outputs);
+        int tilesAcross = Cut.Count(shape.Columns.Outputs, outputs);
         Tiles = Cut.Even(tilesAcross, TilesWanted);
         StripsAcross = Cut.Count(tilesAcross, Tiles);
         Strips = checked(shape.Batch * StripsAcross * TileRows);
@@ -49,8 +49,8 @@ internal sealed class WinogradBlocks
     public static (double Shared, double Own) FloatsLimit(ConvShape shape, int outputs, int taps)
     {
         double size = outputs + taps - 1, positions = size * size, lanes = Simd.WidestPanel / 2;
-        int across = Cut.Count(shape.OutWidth, outputs), tiles = Cut.Even(across, TilesWanted);
-        double strips = (double)shape.Batch * Cut.Count(across, tiles) * Cut.Count(shape.OutHeight, outputs);
+        int across = Cut.Count(shape.Columns.Outputs, outputs), tiles = Cut.Even(across, TilesWanted);
+        double strips = (double)shape.Batch * Cut.Count(across, tiles) * Cut.Count(shape.Rows.Outputs, outputs);
         double inputs = Cut.Count(shape.InChannelsPerGroup, Simd.WidestPanel / 2) * lanes;
         double sums = Math.Max(1, Cut.Count(shape.OutChannelsPerGroup, Simd.WidestPanel)) * (double)Simd.WidestPanel;
         double strip = positions * tiles * (inputs + sums);

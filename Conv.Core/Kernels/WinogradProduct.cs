@@ -104,7 +104,7 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
     {
         int lanes = _simd.Lanes, size = _tile.Size, width = _blocks.Width;
         int channels = Math.Min(lanes, Shape.InChannelsPerGroup - channel);
-        nint row = (nint)width * lanes, plane = (nint)Shape.InHeight * Shape.InWidth;
+        nint row = (nint)width * lanes, plane = (nint)Shape.InputPlane;
         float* rows = own, half = own + (size * row);
         fixed (float* constants = _tile.Constants)
         {
@@ -117,7 +117,7 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
                 for (int h = kept; h < size; h++)
                 {
                     ReadRow(
-                        planes, channels, (tileRow * _tile.Outputs) - Shape.PadTop + h, (tileColumn * _tile.Outputs) - Shape.PadLeft, rows + (h * row));
+                        planes, channels, Shape.Rows.Source(tileRow * _tile.Outputs, h), Shape.Columns.Source(tileColumn * _tile.Outputs, 0), rows + (h * row));
                 }
 
                 _simd.WinogradInput(_tile.Pairs, constants, width, rows, row, lanes, half, row, lanes);
@@ -135,8 +135,8 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
     private void ReadRow(float* planes, int channels, int h, int w, float* row)
     {
         int lanes = _simd.Lanes, width = _blocks.Width;
-        int from = Math.Clamp(-w, 0, width), to = Math.Clamp(Shape.InWidth - w, from, width);
-        if ((uint)h >= (uint)Shape.InHeight || from == to)
+        int from = Math.Clamp(-w, 0, width), to = Math.Clamp(Shape.Columns.Size - w, from, width);
+        if (!Shape.Rows.Contains(h) || from == to)
         {
             new Span<float>(row, width * lanes).Clear();
             return;
@@ -144,8 +144,8 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
 
         new Span<float>(row, from * lanes).Clear();
         new Span<float>(row + (to * lanes), (width - to) * lanes).Clear();
-        float* source = planes + ((nint)h * Shape.InWidth) + w + from;
-        _simd.Transpose(channels, to - from, source, (nint)Shape.InHeight * Shape.InWidth, row + (from * lanes), lanes);
+        float* source = planes + ((nint)h * Shape.Columns.Size) + w + from;
+        _simd.Transpose(channels, to - from, source, (nint)Shape.InputPlane, row + (from * lanes), lanes);
     }
 
     // The sums of one position for all output channels of a group.
@@ -188,14 +188,14 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
     {
         int lanes = _simd.Lanes, width = _simd.Panel, outputs = _tile.Outputs, size = _tile.Size;
         float* half = own, rows = half + (outputs * size * lanes);
-        nint row = (nint)_blocks.Tiles * outputs * lanes, plane = (nint)Shape.OutHeight * Shape.OutWidth;
+        nint row = (nint)_blocks.Tiles * outputs * lanes, plane = (nint)Shape.OutputPlane;
         fixed (float* constants = _tile.Constants, biases = _bias)
         {
             for (int strip = 0; strip < strips; strip++)
             {
                 (int image, int tileRow, int tileColumn) = Of(firstStrip + strip);
                 int i = tileRow * outputs, j = tileColumn * outputs;
-                int rowsHere = Math.Min(outputs, Shape.OutHeight - i), columnsHere = Math.Min(_blocks.Tiles * outputs, Shape.OutWidth - j);
+                int rowsHere = Math.Min(outputs, Shape.Rows.Outputs - i), columnsHere = Math.Min(_blocks.Tiles * outputs, Shape.Columns.Outputs - j);
                 for (int lane = 0; lane < width; lane += lanes)
                 {
                     int inGroup = (panel * width) + lane, channels = Math.Min(lanes, Shape.OutChannelsPerGroup - inGroup);
@@ -219,7 +219,7 @@ internal sealed unsafe class WinogradProduct : PartedConvolution
                     float* planes = output + ((((nint)image * Shape.OutChannels) + (group * Shape.OutChannelsPerGroup) + inGroup) * plane);
                     for (int at = 0; at < rowsHere; at++)
                     {
-                        _simd.Transpose(columnsHere, channels, rows + (at * row), lanes, planes + ((nint)(i + at) * Shape.OutWidth) + j, plane);
+                        _simd.Transpose(columnsHere, channels, rows + (at * row), lanes, planes + ((nint)(i + at) * Shape.Columns.Outputs) + j, plane);
                     }
                 }
             }

@@ -267,14 +267,14 @@ let word leftOut verdict =
     | Unsettled _ -> "undecided"
     | Silent -> "silent"
 
-/// 0 conforms, 1 a MUST is broken, 4 unsettled; a subject that the laws say nothing about needs another that conforms.
+/// A subject that the laws say nothing about needs another that conforms.
 let exitCode (verdicts: Verdict list) =
     let unsettled verdict =
         match verdict with
         | Unsettled _ -> true
         | _ -> false
 
-    if verdicts |> List.contains Violates then 1
-    elif verdicts |> List.exists unsettled then 4
-    elif verdicts |> List.contains Conforms then 0
-    else 4
+    if verdicts |> List.contains Violates then ExitCode.Violates
+    elif verdicts |> List.exists unsettled then ExitCode.Undecided
+    elif verdicts |> List.contains Conforms then ExitCode.Conforms
+    else ExitCode.Undecided

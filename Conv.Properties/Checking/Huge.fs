@@ -116,14 +116,19 @@ let private second operation =
     | _ -> kernel
 
 /// The tap of an axis under which an element of the input meets an output: that output, where there is one.
-let private meets (at: int64) (tap: int) stride dilation pad (count: int) =
-    let reach = at + int64 pad - int64 tap * int64 dilation
-    let i = reach / int64 stride
+let private meets (a: Axis) (at: int64) (tap: int) =
+    let reach = at + int64 a.Before - int64 tap * int64 a.Dilation
+    let i = reach / int64 a.Stride
 
-    if reach >= 0L && i * int64 stride = reach && i < int64 count then
+    if reach >= 0L && i * int64 a.Stride = reach && i < int64 a.Outputs then
         ValueSome i
     else
         ValueNone
+
+/// The element that an output reads at a tap, where it is one of the input.
+let private read (a: Axis) (output: int64) (tap: int64) =
+    let at = output * int64 a.Stride + tap * int64 a.Dilation - int64 a.Before
+    if at >= 0L && at < int64 a.Size then ValueSome at else ValueNone
 
 /// y[n,o,i,j] from the indices alone, in units of the kernel.
 let private forward (s: ConvShape) (n: int64) (o: int64) (i: int64) (j: int64) =
@@ -131,22 +136,23 @@ let private forward (s: ConvShape) (n: int64) (o: int64) (i: int64) (j: int64) =
         n * int64 s.InChannels
         + o / int64 s.OutChannelsPerGroup * int64 s.InChannelsPerGroup
 
+    let rows, columns = s.Rows, s.Columns
     let mutable sum = bias o
 
     for c in 0 .. s.InChannelsPerGroup - 1 do
-        for u in 0 .. s.KernelHeight - 1 do
-            let h = i * int64 s.StrideHeight + int64 u * int64 s.DilationHeight - int64 s.PadTop
-
-            if h >= 0L && h < int64 s.InHeight then
-                for v in 0 .. s.KernelWidth - 1 do
-                    let w = j * int64 s.StrideWidth + int64 v * int64 s.DilationWidth - int64 s.PadLeft
-
-                    if w >= 0L && w < int64 s.InWidth then
-                        let x = input (((first + int64 c) * int64 s.InHeight + h) * int64 s.InWidth + w)
+        for u in 0 .. rows.Taps - 1 do
+            match read rows i (int64 u) with
+            | ValueNone -> ()
+            | ValueSome h ->
+                for v in 0 .. columns.Taps - 1 do
+                    match read columns j (int64 v) with
+                    | ValueNone -> ()
+                    | ValueSome w ->
+                        let x = input (((first + int64 c) * int64 rows.Size + h) * int64 columns.Size + w)
 
                         let k =
-                            ((o * int64 s.InChannelsPerGroup + int64 c) * int64 s.KernelHeight + int64 u)
-                            * int64 s.KernelWidth
+                            ((o * int64 s.InChannelsPerGroup + int64 c) * int64 rows.Taps + int64 u)
+                            * int64 columns.Taps
                             + int64 v
 
                         sum <- sum + x * kernel k
@@ -156,22 +162,25 @@ let private forward (s: ConvShape) (n: int64) (o: int64) (i: int64) (j: int64) =
 /// dx[n,c,h,w], and without the bias the transposed convolution's result.
 let private backwardInput (s: ConvShape) (n: int64) (c: int64) (h: int64) (w: int64) =
     let g, inGroup = Math.DivRem(c, int64 s.InChannelsPerGroup)
+    let rows, columns = s.Rows, s.Columns
     let mutable sum = 0
 
     for o in g * int64 s.OutChannelsPerGroup .. (g + 1L) * int64 s.OutChannelsPerGroup - 1L do
-        for u in 0 .. s.KernelHeight - 1 do
-            match meets h u s.StrideHeight s.DilationHeight s.PadTop s.OutHeight with
+        for u in 0 .. rows.Taps - 1 do
+            match meets rows h u with
             | ValueNone -> ()
             | ValueSome i ->
-                for v in 0 .. s.KernelWidth - 1 do
-                    match meets w v s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth with
+                for v in 0 .. columns.Taps - 1 do
+                    match meets columns w v with
                     | ValueNone -> ()
                     | ValueSome j ->
-                        let y = ((n * int64 s.OutChannels + o) * int64 s.OutHeight + i) * int64 s.OutWidth + j
+                        let y =
+                            ((n * int64 s.OutChannels + o) * int64 rows.Outputs + i) * int64 columns.Outputs
+                            + j
 
                         let k =
-                            ((o * int64 s.InChannelsPerGroup + inGroup) * int64 s.KernelHeight + int64 u)
-                            * int64 s.KernelWidth
+                            ((o * int64 s.InChannelsPerGroup + inGroup) * int64 rows.Taps + int64 u)
+                            * int64 columns.Taps
                             + int64 v
 
                         sum <- sum + input y * kernel k
@@ -183,10 +192,12 @@ let private gathered (s: ConvShape) (o: int64) (x: int64 -> int64 -> int64 -> in
     let mutable sum = 0
 
     for n in 0L .. int64 s.Batch - 1L do
-        for i in 0L .. int64 s.OutHeight - 1L do
-            let row = ((n * int64 s.OutChannels + o) * int64 s.OutHeight + i) * int64 s.OutWidth
+        for i in 0L .. int64 s.Rows.Outputs - 1L do
+            let row =
+                ((n * int64 s.OutChannels + o) * int64 s.Rows.Outputs + i)
+                * int64 s.Columns.Outputs
 
-            for j in 0L .. int64 s.OutWidth - 1L do
+            for j in 0L .. int64 s.Columns.Outputs - 1L do
                 let dy = gradient (row + j)
 
                 if dy <> 0 then
@@ -199,16 +210,14 @@ let private backwardKernel (s: ConvShape) (o: int64) (c: int64) (u: int64) (v: i
     let channel = o / int64 s.OutChannelsPerGroup * int64 s.InChannelsPerGroup + c
 
     gathered s o (fun n i j ->
-        let h = i * int64 s.StrideHeight + u * int64 s.DilationHeight - int64 s.PadTop
-        let w = j * int64 s.StrideWidth + v * int64 s.DilationWidth - int64 s.PadLeft
-
-        if h >= 0L && h < int64 s.InHeight && w >= 0L && w < int64 s.InWidth then
+        match read s.Rows i u, read s.Columns j v with
+        | ValueSome h, ValueSome w ->
             input (
-                ((n * int64 s.InChannels + channel) * int64 s.InHeight + h) * int64 s.InWidth
+                ((n * int64 s.InChannels + channel) * int64 s.Rows.Size + h)
+                * int64 s.Columns.Size
                 + w
             )
-        else
-            0)
+        | _ -> 0)
 
 /// An element of the result by its four indices, in units of the kernel.
 let private definition operation (s: ConvShape) =
@@ -230,7 +239,7 @@ let private unit (subject: Subject) operation (s: ConvShape) =
             | _ -> 1
 
         let small =
-            ConvShape(1, s.InChannelsPerGroup, s.KernelExtentHeight + 7, s.KernelExtentWidth + 7, 1, s.KernelHeight, s.KernelWidth)
+            s.With(batch = 1, inChannels = s.InChannelsPerGroup, outChannels = 1, groups = 1).Along(fun a -> Axis(a.Extent + 7, a.Taps))
 
         let full length value = Array.create (int length) (float value)
 

@@ -55,54 +55,63 @@ type First =
 /// Cases of a law within which most pieces that small problems kill are dead.
 let private soon = 4
 
+/// One law on one subject in a tier, to its first failure of a size or to its end.
+let private session (options: Run.Options) law subject tier size =
+    let session = Run.Session(options, law, subject, tier, size)
+
+    while not session.Ended do
+        session.Step()
+
+    session
+
+/// The same failure, shrunk.
+let private failure options law subject tier size =
+    Pursuit.renew subject
+    let again = session options law subject tier size
+    again.Shrink()
+    again.Result.Failure
+
 /// Every law on a subject, each size to its first failure or to its end. Larger problems are asked of what outlives the first small ones.
-let private cells (options: Run.Options) laws (subject: Subject) =
-    let jobs = Rounds.jobs options laws [ subject ]
-
-    let ofSize size =
+let private cells (options: Run.Options) laws (subject: Subject) : Checking.Cell list =
+    let ofSize (size: Reach.Size) =
         [
-            for law, subject, tier in jobs do
-                let run () =
-                    let session = Run.Session(options, law, subject, tier, size)
+            for law, subject, tier in Rounds.jobs options laws [ subject ] do
+                let ended = session options law subject tier size
 
-                    while not session.Ended do
-                        session.Step()
-
-                    session
-
-                let session = run ()
-
-                if session.Cases > 0 then
-                    let killed = session.Found.IsSome
-
-                    {
-                        Law = law
-                        Tier = tier
-                        Size = size
-                        Kill = if killed then Some session.Cases else None
-                        Cases = session.Cases
-                        Milliseconds = session.Milliseconds
-                        Failure =
-                            lazy
-                                (if killed then
-                                     Pursuit.renew subject
-                                     let again = run ()
-                                     again.Shrink()
-                                     again.Result.Failure
-                                 else
-                                     None)
+                if ended.Cases > 0 then
+                    ({
+                        Law = law.Id
+                        Tier = tier.Name
+                        Size = size.Name
+                        Kill = (if ended.Found.IsSome then ended.Cases else 0)
+                        Cases = ended.Cases
+                        Milliseconds = ended.Milliseconds
                     }
+                    : Checking.Cell)
         ]
 
     let small = ofSize Reach.Small
 
-    if
-        small
-        |> List.exists (fun cell -> cell.Kill |> Option.exists (fun kill -> kill <= soon))
-    then
+    if small |> List.exists (fun cell -> cell.Kill > 0 && cell.Kill <= soon) then
         small
     else
         small @ ofSize Reach.Middle @ ofSize Reach.Large
+
+/// A cell as it was written down, its counterexample to be found again.
+let private read options (laws: Law list) subject (saved: Checking.Cell) : Cell =
+    let law = laws |> List.find (fun law -> law.Id = saved.Law)
+    let tier = law.Tiers |> List.find (fun tier -> tier.Name = saved.Tier)
+    let size = Reach.sizes |> List.find (fun size -> size.Name = saved.Size)
+
+    {
+        Law = law
+        Tier = tier
+        Size = size
+        Kill = if saved.Kill > 0 then Some saved.Kill else None
+        Cases = saved.Cases
+        Milliseconds = saved.Milliseconds
+        Failure = lazy (if saved.Kill > 0 then failure options law subject tier size else None)
+    }
 
 /// One item at a time for each thread: some take a thousand times as long as others.
 let private inParallel threads (items: 'a list) (work: 'a -> 'b) : 'b list =
@@ -115,11 +124,13 @@ let private inParallel threads (items: 'a list) (work: 'a -> 'b) : 'b list =
     List.ofArray results
 
 /// The matrix: every law on every piece. `progress` hears of each piece as it ends.
-let matrix (options: Run.Options) (laws: Law list) (pieces: Piece list) (progress: Row -> unit) : Row list =
+let matrix (ledger: Ledger) (options: Run.Options) (laws: Law list) (pieces: Piece list) (progress: Row -> unit) : Row list =
     let gate = obj ()
 
     inParallel options.Threads pieces (fun piece ->
-        let row = { Piece = piece; Cells = cells options laws piece.Subject }
+        let key = $"matrix {laws.Length} {laws.Head.Id} {options.Cases} {options.Seed} {piece.Id}"
+        let found = ledger.Recall(key, (fun () -> cells options laws piece.Subject))
+        let row = { Piece = piece; Cells = found |> List.map (read options laws piece.Subject) }
         // What it has kept from its calls.
         Pursuit.renew piece.Subject
         lock gate (fun () -> progress row)
@@ -133,37 +144,51 @@ let first (options: Run.Options) (laws: Law list) (subject: Subject) : First opt
         Rounds.jobs options laws [ subject ]
         |> Array.map (fun (law, subject, tier) -> Run.Session(options, law, subject, tier))
 
-    let opening = Queue(Rounds.opening options sessions)
-    let rounds = Queue sessions
     let mutable cases = 0
-    let mutable killer = None
 
-    while killer.IsNone && rounds.Count > 0 do
-        let goesRound = opening.Count = 0
-        let session = if goesRound then rounds.Dequeue() else opening.Dequeue()
-
+    let fails (session: Run.Session) =
         if not session.Ended then
             session.Step()
             cases <- cases + 1
 
-            if session.Found.IsSome then
-                killer <- Some session.Law
-            elif goesRound then
-                rounds.Enqueue session
+        session.Found.IsSome
 
-    let elapsed = clock.Elapsed.TotalMilliseconds
-
-    killer
-    |> Option.map (fun law -> { Law = law; Cases = cases; Milliseconds = elapsed })
+    Rounds.schedule options sessions
+    |> Seq.tryFind fails
+    |> Option.map (fun session ->
+        {
+            Law = session.Law
+            Cases = cases
+            Milliseconds = clock.Elapsed.TotalMilliseconds
+        })
 
 /// The first failure of every piece with each of so many seeds, from the options' on; each piece on one thread.
-let firsts (options: Run.Options) seeds laws (pieces: Piece list) (progress: Piece -> unit) : (Piece * First option list) list =
+let firsts
+    (ledger: Ledger)
+    (options: Run.Options)
+    seeds
+    laws
+    (pieces: Piece list)
+    (progress: Piece -> unit)
+    : (Piece * First option list) list =
     let gate = obj ()
+
+    let saved seed (piece: Piece) : Checking.First =
+        match first { options with Seed = seed } laws piece.Subject with
+        | Some first -> { Law = first.Law.Id; Cases = first.Cases; Milliseconds = first.Milliseconds }
+        | None -> { Law = ""; Cases = 0; Milliseconds = 0.0 }
+
+    let read (saved: Checking.First) =
+        laws
+        |> List.tryFind (fun law -> law.Id = saved.Law)
+        |> Option.map (fun law -> { Law = law; Cases = saved.Cases; Milliseconds = saved.Milliseconds })
 
     inParallel options.Threads pieces (fun piece ->
         let found =
             [
-                for seed in 0 .. seeds - 1 -> first { options with Seed = options.Seed + uint64 seed } laws piece.Subject
+                for seed in options.Seed .. options.Seed + uint64 (seeds - 1) ->
+                    ledger.Recall($"first {options.Cases} {seed} {piece.Id}", (fun () -> saved seed piece))
+                    |> read
             ]
 
         Pursuit.renew piece.Subject
@@ -222,7 +247,7 @@ let idle (laws: Law list) (rows: Row list) =
 [<NoEquality; NoComparison>]
 type Turn = { Turn: Order.Turn; Milliseconds: float; Kills: float }
 
-/// Turns beyond which the laws go round whatever is expected of them.
+/// Turns beyond which the laws are asked all together, whatever is expected of them.
 let private mostTurns = 3000
 
 /// The turns in which a broken subject is expected to fail soon. A piece that fails in the n-th case of a law falls to one of its cases with

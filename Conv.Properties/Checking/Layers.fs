@@ -64,7 +64,7 @@ let private samples = 64
 /// Corners, edges, borders of tiles of 4, 8 and 16, then anywhere; each in some image and channel.
 let private positions (s: ConvShape) (seed: uint64) =
     let hash at size = int (Fill.mix (seed + uint64 at) % uint64 size)
-    let bottom, right = s.OutHeight - 1, s.OutWidth - 1
+    let bottom, right = s.Rows.Outputs - 1, s.Columns.Outputs - 1
 
     let special =
         [ 0, 0; 0, right; bottom, 0; bottom, right ]
@@ -79,7 +79,7 @@ let private positions (s: ConvShape) (seed: uint64) =
 
     let anywhere =
         [
-            for at in special.Length .. samples - 1 -> hash (2 * at) s.OutHeight, hash (2 * at + 1) s.OutWidth
+            for at in special.Length .. samples - 1 -> hash (2 * at) (bottom + 1), hash (2 * at + 1) (right + 1)
         ]
 
     [
@@ -94,38 +94,24 @@ let private element (arithmetic: Arithmetic) traits (s: ConvShape) (x: Values) (
         | :? Bilinear as algorithm -> algorithm.OutputTransform.Rows - 1
         | _ -> 0
 
-    let height = 2 * margin * s.StrideHeight + s.KernelExtentHeight
-    let width = 2 * margin * s.StrideWidth + s.KernelExtentWidth
     let cg = s.InChannelsPerGroup
 
     let cut =
-        ConvShape(
-            1,
-            cg,
-            height,
-            width,
-            1,
-            s.KernelHeight,
-            s.KernelWidth,
-            s.StrideHeight,
-            s.StrideWidth,
-            0,
-            0,
-            0,
-            0,
-            s.DilationHeight,
-            s.DilationWidth
-        )
+        s
+            .With(batch = 1, inChannels = cg, outChannels = 1, groups = 1)
+            .Along(fun a -> Axis(2 * margin * a.Stride + a.Extent, a.Taps, a.Stride, dilation = a.Dilation))
 
     let patch =
         Approx.exact x
         |> Approx.images n 1
         |> Approx.channels (o / s.OutChannelsPerGroup * cg) cg
-        |> Approx.window ((i - margin) * s.StrideHeight - s.PadTop, (j - margin) * s.StrideWidth - s.PadLeft) (1, 1) (height, width)
+        |> Approx.cut
+            (Slice.from (s.Rows.Source(i - margin, 0)) cut.Rows.Size)
+            (Slice.from (s.Columns.Source(j - margin, 0)) cut.Columns.Size)
 
     let whole = x.Data
     let x, k = patch.Value.Data, (Approx.exact k |> Approx.images o 1).Value.Data
-    let centre = margin * cut.OutWidth + margin
+    let centre = margin * cut.Columns.Outputs + margin
 
     let own =
         match arithmetic with
@@ -141,16 +127,13 @@ let private element (arithmetic: Arithmetic) traits (s: ConvShape) (x: Values) (
 
 let private sampled (subject: Subject) seed (s: ConvShape) =
     let fill = Drawn(Uniform, seed)
-    let x = Fill.tensor fill Role.Input (s.Batch, s.InChannels, s.InHeight, s.InWidth)
-
-    let k =
-        Fill.tensor fill Role.Kernel (s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth)
-
+    let x = Fill.tensor fill Role.Input (Operation.input s)
+    let k = Fill.tensor fill Role.Kernel (Operation.kernel s)
     let single = Array.map float32
 
     try
         let y = subject.Forward s (single x.Data) (single k.Data) [||]
-        let at struct (n, o, i, j) = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+        let at struct (n, o, i, j) = ((n * s.OutChannels + o) * s.Rows.Outputs + i) * s.Columns.Outputs + j
         let arithmetic = subject.Profile.ArithmeticOf s
         let chosen = positions s seed
 
@@ -184,22 +167,15 @@ let neighbours depth (s: ConvShape) : (string * ConvShape) list =
     let cg, og, g = s.InChannelsPerGroup, s.OutChannelsPerGroup, s.Groups
     let inputs (c: int) () = s.With(inChannels = c * g)
     let outputs (o: int) () = s.With(outChannels = o * g)
-    let rows (h: int) () = s.With(inHeight = h)
-    let columns (w: int) () = s.With(inWidth = w)
-
-    let same () =
-        let struct (top, bottom) =
-            ConvShape.SamePads(s.InHeight, s.KernelHeight, s.StrideHeight, s.DilationHeight, SamePadding.Upper)
-
-        let struct (left, right) =
-            ConvShape.SamePads(s.InWidth, s.KernelWidth, s.StrideWidth, s.DilationWidth, SamePadding.Upper)
-
-        s.With(padTop = top, padBottom = bottom, padLeft = left, padRight = right)
+    let rows (change: Axis -> Axis) () = s |> Axes.replace 0 (change s.Rows)
+    let columns (change: Axis -> Axis) () = s |> Axes.replace 1 (change s.Columns)
+    let both (change: Axis -> Axis) () = s.Along change
+    let sized along (size: int) = along (fun (a: Axis) -> a.With(size = size))
 
     [
         "two images", (fun () -> s.With(batch = 2))
-        "uneven pads", (fun () -> s.With(padTop = s.PadTop + 1, padRight = s.PadRight + 2))
-        "SAME pads", same
+        "uneven pads", (fun () -> s.WithAxes [| s.Rows.With(before = s.Rows.Before + 1); s.Columns.With(after = s.Columns.After + 2) |])
+        "SAME pads", both _.Same(SamePadding.Upper)
 
         match depth with
         | Layer -> ()
@@ -208,8 +184,8 @@ let neighbours depth (s: ConvShape) : (string * ConvShape) list =
                 [
                     "input channels", cg, inputs
                     "output channels", og, outputs
-                    "rows", s.InHeight, rows
-                    "columns", s.InWidth, columns
+                    "rows", s.Rows.Size, sized rows
+                    "columns", s.Columns.Size, sized columns
                 ] do
                 $"{name} − 1", change (size - 1)
                 $"{name} + 1", change (size + 1)
@@ -219,16 +195,13 @@ let neighbours depth (s: ConvShape) : (string * ConvShape) list =
 
             "twice the input channels", inputs (2 * cg)
             "twice the output channels", outputs (2 * og)
-            "a row of taps more", (fun () -> s.With(kernelHeight = s.KernelHeight + 1))
-            "a column of taps less", (fun () -> s.With(kernelWidth = s.KernelWidth - 1))
-            "a stride more", (fun () -> s.With(strideHeight = s.StrideHeight + 1, strideWidth = s.StrideWidth + 1))
-            "a column of stride more", (fun () -> s.With(strideWidth = s.StrideWidth + 1))
-            "twice the dilation", (fun () -> s.With(dilationHeight = 2 * s.DilationHeight, dilationWidth = 2 * s.DilationWidth))
-            "no pads", (fun () -> s.With(padTop = 0, padLeft = 0, padBottom = 0, padRight = 0))
-
-            "pads + 1",
-            (fun () -> s.With(padTop = s.PadTop + 1, padLeft = s.PadLeft + 1, padBottom = s.PadBottom + 1, padRight = s.PadRight + 1))
-
+            "a row of taps more", rows (fun a -> a.With(taps = a.Taps + 1))
+            "a column of taps less", columns (fun a -> a.With(taps = a.Taps - 1))
+            "a stride more", both (fun a -> a.With(stride = a.Stride + 1))
+            "a column of stride more", columns (fun a -> a.With(stride = a.Stride + 1))
+            "twice the dilation", both (fun a -> a.With(dilation = 2 * a.Dilation))
+            "no pads", both (fun a -> a.With(before = 0, after = 0))
+            "pads + 1", both (fun a -> a.With(before = a.Before + 1, after = a.After + 1))
             "three images", (fun () -> s.With(batch = 3))
     ]
     |> List.choose (fun (name, make) ->

@@ -1,4 +1,4 @@
-/// The turns that laws take on a subject before they go round: what is expected to kill a broken convolution soonest comes first, and cheap
+/// The turns that laws take on a subject before they are asked all together: what is expected to kill a broken convolution soonest comes first, and cheap
 /// before dear. They are data: order.tsv, which `museum --order` derives from the kill matrix.
 module internal Conv.Properties.Order
 
@@ -28,7 +28,7 @@ type Turns(all: Turn list) =
         | true, own -> own
         | _ -> Seq.empty
 
-/// None: the laws go round from the beginning.
+/// None: the laws are asked all together from the beginning.
 let noTurns = Turns []
 
 /// As committed.

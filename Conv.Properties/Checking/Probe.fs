@@ -177,18 +177,18 @@ let private drawn (s: ConvShape) =
 /// Sums of a few terms, the others zero, in the middle output of a shape.
 [<Sealed>]
 type private Sums(subject: Subject, s: ConvShape) =
-    let i, j = s.OutHeight / 2, s.OutWidth / 2
+    let rows, columns = s.Rows, s.Columns
+    let i, j = rows.Outputs / 2, columns.Outputs / 2
 
     let terms =
         [|
             for c in 0 .. s.InChannelsPerGroup - 1 do
-                for u in 0 .. s.KernelHeight - 1 do
-                    for v in 0 .. s.KernelWidth - 1 do
-                        let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
-                        let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+                for u in 0 .. rows.Taps - 1 do
+                    for v in 0 .. columns.Taps - 1 do
+                        let h, w = rows.Source(i, u), columns.Source(j, v)
 
-                        if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
-                            struct (c, (c * s.InHeight + h) * s.InWidth + w, (c * s.KernelHeight + u) * s.KernelWidth + v)
+                        if rows.Contains h && columns.Contains w then
+                            struct (c, (c * rows.Size + h) * columns.Size + w, (c * rows.Taps + u) * columns.Taps + v)
         |]
 
     member _.Count = terms.Length
@@ -207,7 +207,7 @@ type private Sums(subject: Subject, s: ConvShape) =
             k[weightAt] <- weight
 
         let y = subject.Forward s x k [||]
-        float y[i * s.OutWidth + j]
+        float y[i * columns.Outputs + j]
 
 // ---- precision
 
@@ -474,8 +474,8 @@ let private spread (subject: Subject) (s: ConvShape) =
 
         let found =
             [|
-                for h in 0 .. s.InHeight - 1 do
-                    let at = h * s.InWidth + h * s.InWidth / s.InHeight
+                for h in 0 .. s.Rows.Size - 1 do
+                    let at = h * s.Columns.Size + h * s.Columns.Size / s.Rows.Size
                     let hot = Array.zeroCreate x.Length
                     hot[at] <- 1.0
                     let poisoned = Array.copy x
@@ -494,7 +494,8 @@ let private spread (subject: Subject) (s: ConvShape) =
         /// Every NaN shares its tile with an output that reads the input.
         let inTiles size before =
             let tile at =
-                struct (at / (s.OutWidth * s.OutHeight), (at / s.OutWidth % s.OutHeight + before) / size, (at % s.OutWidth + before) / size)
+                let width = s.Columns.Outputs
+                struct (at / int s.OutputPlane, (at / width % s.Rows.Outputs + before) / size, (at % width + before) / size)
 
             found
             |> Array.forall (fun struct (window, nan) ->

@@ -28,27 +28,51 @@ type News =
     /// One of its sessions has ended.
     | Ended of Result
 
-/// The turns that sessions take before each has one turn a round: as many of a size as there are cases of it.
-let opening (options: Options) (sessions: Session[]) : Session[] =
-    let own =
-        sessions
-        |> Array.groupBy (fun session -> struct (session.Law.Id, session.Tier.Name))
-        |> dict
+/// The turns that sessions take: those of the options first, as many of a size as there are cases of it; then all together, each spread over what is
+/// left, so that at any time the same part of every law is done, and a fault that many cases of one law are made for does not wait for the
+/// others to end.
+let schedule (options: Options) (sessions: Session[]) : Session seq =
+    seq {
+        let groups =
+            sessions
+            |> Array.groupBy (fun session -> struct (session.Law.Id, session.Tier.Name))
 
-    let left = Dictionary<Order.Turn, int>()
+        let own = dict groups
+        let left = Dictionary<Order.Turn, int>()
 
-    for KeyValue(struct (law, tier), sessions) in own do
-        for size, cases in planned options sessions[0].Law sessions[0].Tier do
-            left[{ Law = law; Tier = tier; Size = size }] <- cases
+        for struct (law, tier), sessions in groups do
+            for size, cases in planned options sessions[0].Law sessions[0].Tier do
+                left[{ Law = law; Tier = tier; Size = size }] <- cases
 
-    [|
         for turn in options.Turns.All do
             match left.TryGetValue turn with
             | true, cases when cases > 0 ->
                 left[turn] <- cases - 1
                 yield! own[struct (turn.Law, turn.Tier)]
             | _ -> ()
-    |]
+
+        let cases =
+            [|
+                for struct (law, tier), _ in groups ->
+                    left
+                    |> Seq.sumBy (fun (KeyValue(turn, cases)) -> if turn.Law = law && turn.Tier = tier then cases else 0)
+            |]
+
+        // Which group is due, by the part of its cases that is done then; those that are due at once keep their order.
+        let due = PriorityQueue<struct (int * int), struct (float * int)>()
+
+        let enqueue group turn =
+            if turn < cases[group] then
+                due.Enqueue(struct (group, turn), struct ((float turn + 0.5) / float cases[group], group))
+
+        for group in 0 .. groups.Length - 1 do
+            enqueue group 0
+
+        while due.Count > 0 do
+            let struct (group, turn) = due.Dequeue()
+            yield! snd groups[group]
+            enqueue group (turn + 1)
+    }
 
 /// Between two times that a run is written down.
 let private keepEvery = TimeSpan.FromSeconds 5.0
@@ -98,8 +122,8 @@ let allFrom
 
         keep (List.ofArray said)
 
-    let opening = opening options sessions
-    let opened = ref -1
+    use turns = (schedule options sessions).GetEnumerator()
+    let nextTurn () = lock turns (fun () -> if turns.MoveNext() then ValueSome turns.Current else ValueNone)
     let rounds = ConcurrentQueue sessions
     use enough = new CancellationTokenSource()
     let gate = obj ()
@@ -148,7 +172,7 @@ let allFrom
 
         1
 
-    /// A turn of the opening is skipped by a session that has ended or is taking another of its turns.
+    /// A turn is skipped by a session that has ended or is taking another of its turns.
     let tryStep (session: Session) =
         if Monitor.TryEnter session then
             try
@@ -170,16 +194,10 @@ let allFrom
                 judged <- 0
 
         while more && not enough.IsCancellationRequested do
-            // Counted no further than it goes, so that no run is long enough to wrap the count.
-            let turn =
-                if Volatile.Read &opened.contents < opening.Length then
-                    Interlocked.Increment &opened.contents
-                else
-                    opening.Length
-
-            if turn < opening.Length then
-                count (tryStep opening[turn])
-            else
+            match nextTurn () with
+            | ValueSome session -> count (tryStep session)
+            | ValueNone ->
+                // Turns that were skipped.
                 match rounds.TryDequeue() with
                 | true, session ->
                     lock session (fun () ->

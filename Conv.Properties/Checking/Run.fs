@@ -21,7 +21,7 @@ type Options =
         FailFast: bool
         /// How long a run may take; what it has not settled by then stays undecided.
         TimeLimit: TimeSpan option
-        /// The turns that come before the laws go round.
+        /// The turns that come before all laws are asked together.
         Turns: Order.Turns
     }
 

@@ -50,5 +50,19 @@ type Heading =
         Subjects: string list
     }
 
+/// A cell of the kill matrix; a kill of 0 where every case held.
+type Cell =
+    {
+        Law: string
+        Tier: string
+        Size: string
+        Kill: int
+        Cases: int
+        Milliseconds: float
+    }
+
+/// The first failure of a subject; no law where every case held.
+type First = { Law: string; Cases: int; Milliseconds: float }
+
 /// What the file holds.
 type Unfinished = { Heading: Heading; Sessions: State list }

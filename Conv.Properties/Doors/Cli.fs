@@ -71,20 +71,19 @@ let private replay () =
                             Terminal.line
                                 $"{law.Id} holds for {subject.Name}: {evidence.Elements} elements compared, worst error/bound {ratio}"
 
-                            0
+                            ExitCode.Conforms
                         | Breaks _
                         | Faulted _ as verdict ->
                             Figure.ofVerdict law subject case verdict |> List.iter Terminal.line
-                            1
+                            ExitCode.Violates
                         | Undecided reason
                         | NotApplicable reason
                         | Unsupported reason ->
                             Terminal.line $"{law.Id} decides nothing about {subject.Name}: {reason}"
-                            4
+                            ExitCode.Undecided
                 ]
 
-            // One that is broken outweighs one that decides nothing.
-            if List.contains 1 codes then 1 else List.max codes)
+            ExitCode.ofAll codes)
 
     command
 
@@ -165,17 +164,17 @@ let run (arguments: string[]) : int =
             |> Option.defaultValue messages.Head
 
         Terminal.error $"{first.TrimEnd('.')}; --help lists what there is"
-        2
+        ExitCode.Usage
     else
         try
             parsed.Invoke(InvocationConfiguration(EnableDefaultExceptionHandler = false))
         with
         | Usage message ->
             Terminal.error message
-            2
+            ExitCode.Usage
         | CannotOpen message ->
             Terminal.error message
-            3
+            ExitCode.CannotOpen
         | error ->
             Terminal.error $"a fault of the kit's own: {error.GetType().Name}: {error.Message}"
-            4
+            ExitCode.Undecided

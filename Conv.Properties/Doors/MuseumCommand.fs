@@ -69,6 +69,13 @@ let command () =
 
     let threads = threadsOption "Threads; a piece has one at a time."
 
+    let resume =
+        Option<bool>(
+            "--resume",
+            Description = "Go on from what an unfinished run of the same build and options left in the folder of the report.",
+            DefaultValueFactory = fun _ -> false
+        )
+
     let quiet = Option<bool>("--quiet", Description = "No progress.", DefaultValueFactory = fun _ -> false)
 
     let command =
@@ -77,13 +84,26 @@ let command () =
             "Hold the museum of wrong convolutions to every law: which law kills which piece, and how soon.\n\n"
             + "Prints the matrix, the laws that alone kill a piece, the laws that kill nothing, cases and milliseconds to the first kill, and "
             + "what random data under a tolerance would have seen. Exit code 1 where a piece survives a seed or a law kills nothing. It "
-            + "takes long: --matrix-cases bounds the longest part.\n\n"
+            + "takes long: --matrix-cases bounds the longest part, and --resume goes on where a run was ended.\n\n"
             + "For example: museum 'm19*' --seeds 3; museum --matrix-cases 15 --report docs --order Conv.Properties/Checking/order.tsv"
         )
 
     command.Add pieces
 
-    for option in [ laws :> Option; cases; matrixCases; seed; seeds; report; order; baselines; threads; quiet ] do
+    for option in
+        [
+            laws :> Option
+            cases
+            matrixCases
+            seed
+            seeds
+            report
+            order
+            baselines
+            threads
+            resume
+            quiet
+        ] do
         command.Add option
 
     command.SetAction(fun (parsed: ParseResult) ->
@@ -119,6 +139,17 @@ let command () =
         let folder = parsed.GetRequiredValue report |> reportFolder
         let compared = if parsed.GetRequiredValue baselines then Baselines.all else []
         order |> Option.iter (writable >> ignore<string>)
-        VerifyMuseum.run options inMatrix seeds chosen pieces compared folder order (parsed.GetRequiredValue quiet))
+        let heading = VerifyMuseum.heading options inMatrix chosen order.IsSome
+        let partial = VerifyMuseum.partialIn folder
+
+        let ledger =
+            if parsed.GetRequiredValue resume then
+                match Ledger.Open(partial, heading) with
+                | Ok ledger -> ledger
+                | Error why -> usage why
+            else
+                Ledger.Create(partial, heading)
+
+        VerifyMuseum.run options inMatrix seeds chosen pieces compared folder order ledger (parsed.GetRequiredValue quiet))
 
     command

@@ -41,10 +41,10 @@ let one (subject: Subject) (problem: Huge.Problem) =
 
     let code, line =
         match outcome with
-        | Huge.Exact compared -> 0, $"""holds: {compared.ToString("N0", inv)} elements compared; {figures}"""
-        | Huge.Wrong message -> 1, $"broken: {message}; {figures}"
-        | Huge.Passes reason -> 0, $"unsupported: {reason}"
-        | Huge.Fails reason -> 4, $"undecided: {reason}; {figures}"
+        | Huge.Exact compared -> ExitCode.Conforms, $"""holds: {compared.ToString("N0", inv)} elements compared; {figures}"""
+        | Huge.Wrong message -> ExitCode.Violates, $"broken: {message}; {figures}"
+        | Huge.Passes reason -> ExitCode.Conforms, $"unsupported: {reason}"
+        | Huge.Fails reason -> ExitCode.Undecided, $"undecided: {reason}; {figures}"
 
     Terminal.line line
     code
@@ -92,10 +92,11 @@ let run (subjects: Subject list) folder =
 
                         let code, line =
                             match ended with
-                            | { TimedOut = true } -> 4, $"undecided: it took longer than {limit.TotalMinutes} minutes and was ended"
-                            | { ExitCode = (0 | 1 | 4) as code; Output = [ line ] } -> code, line
+                            | { TimedOut = true } ->
+                                ExitCode.Undecided, $"undecided: it took longer than {limit.TotalMinutes} minutes and was ended"
+                            | { ExitCode = code; Output = [ line ] } when ExitCode.hasJudged code -> code, line
                             | _ ->
-                                4,
+                                ExitCode.Undecided,
                                 $"""undecided: the process crashed with exit code {ended.ExitCode}: {String.Join(" | ", ended.LastLines)}"""
 
                         Terminal.line $"{subject.Name}, {problem.Name}: {line}"
@@ -126,10 +127,10 @@ let run (subjects: Subject list) folder =
         results
         |> List.exists (fun (_, _, _, line) -> line.StartsWith("holds", StringComparison.Ordinal))
 
-    if List.contains 1 codes then
-        Terminal.line "RES-10 is broken: sizes are computed or refused"
-        1
-    elif List.contains 4 codes || not held then
-        4
-    else
-        0
+    match ExitCode.ofAll codes with
+    | ExitCode.Conforms when not held -> ExitCode.Undecided
+    | code ->
+        if code = ExitCode.Violates then
+            Terminal.line "RES-10 is broken: sizes are computed or refused"
+
+        code

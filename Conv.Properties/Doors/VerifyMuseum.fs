@@ -26,11 +26,11 @@ let private correct =
 /// A baseline runs to its end on what it does not kill: fewer seeds than for the laws tell enough.
 let private mostBaselineSeeds = 3
 
-let private baseline (options: Run.Options) seeds (pieces: Piece list) progress law : MuseumReport.Baseline =
+let private baseline ledger (options: Run.Options) seeds (pieces: Piece list) progress law : MuseumReport.Baseline =
     let kills =
         [
             for seed in 0 .. seeds - 1 do
-                Kills.matrix { options with Seed = options.Seed + uint64 seed } [ law ] pieces ignore
+                Kills.matrix ledger { options with Seed = options.Seed + uint64 seed } [ law ] pieces ignore
         ]
 
     progress law
@@ -59,8 +59,17 @@ let private failsAlone subject case =
     let limit = Some(TimeSpan.FromMinutes 2.0)
     (Child.run [] [] limit ignore [ "replay"; Figure.replay subject case ]).ExitCode = 1
 
-/// Runs it all, prints it, writes it. With a file for the order, the laws take turns by what the matrix says, not as committed. 1 where a
-/// piece survives a seed, or where of all laws on all pieces one kills nothing.
+/// What must be the same for a run to go on: what the cases of a seed are, and in which order they come, is a matter of the build.
+let heading (options: Run.Options) inMatrix (laws: Law list) derivesOrder =
+    let ids = laws |> List.map _.Id |> List.sort |> String.concat " "
+    $"{typeof<Checking.State>.Module.ModuleVersionId} {options.Cases} {inMatrix} {derivesOrder} {ids}"
+
+/// Where a run writes down what it finds.
+let partialIn folder = Path.Combine(folder, "museum.partial.txt")
+
+/// Runs it all, prints it, writes it. What is found is written down as it is found, for a run that goes on from there. With a file for the
+/// order, the laws take turns by what the matrix says, not as committed. 1 where a piece survives a seed, or where of all laws on all pieces one
+/// kills nothing.
 let run
     (options: Run.Options)
     inMatrix
@@ -70,13 +79,14 @@ let run
     (compared: Law list)
     folder
     (orderTo: string option)
+    (ledger: Ledger)
     quiet
     =
     let whole = laws.Length = All.laws.Length && pieces.Length = Museum.all.Length
 
     let rows =
         Terminal.withProgress quiet "every law on every piece" pieces.Length (fun step ->
-            Kills.matrix { options with Cases = inMatrix } (Order.arrange laws) pieces (fun row ->
+            Kills.matrix ledger { options with Cases = inMatrix } (Order.arrange laws) pieces (fun row ->
                 step 1 (Some $"{row.Piece.Id}: killed by {(Kills.Row.killers row).Length} laws")))
 
     // What nothing kills in a shorter matrix gets more cases, up to the whole number.
@@ -89,7 +99,7 @@ let run
 
             let found =
                 Terminal.withProgress quiet $"those that are left, {more} cases" alive.Length (fun step ->
-                    Kills.matrix { options with Cases = more } (Order.arrange laws) (alive |> List.map _.Piece) (fun row ->
+                    Kills.matrix ledger { options with Cases = more } (Order.arrange laws) (alive |> List.map _.Piece) (fun row ->
                         step 1 (Some $"{row.Piece.Id}: killed by {(Kills.Row.killers row).Length} laws")))
                 |> List.map (fun row -> row.Piece.Id, row)
                 |> dict
@@ -117,13 +127,13 @@ let run
 
     let firsts =
         Terminal.withProgress quiet "how soon each fails" pieces.Length (fun step ->
-            Kills.firsts options seeds laws pieces (fun piece -> step 1 (Some piece.Id)))
+            Kills.firsts ledger options seeds laws pieces (fun piece -> step 1 (Some piece.Id)))
         |> List.map snd
 
     let baselines =
         Terminal.withProgress quiet "the baselines" compared.Length (fun step ->
             compared
-            |> List.map (baseline options (min seeds mostBaselineSeeds) pieces (fun law -> step 1 (Some law.Id))))
+            |> List.map (baseline ledger options (min seeds mostBaselineSeeds) pieces (fun law -> step 1 (Some law.Id))))
 
     let smallest =
         Terminal.withProgress quiet "shrinking" rows.Length (fun step ->
@@ -143,6 +153,7 @@ let run
 
     MuseumReport.print findings
     MuseumPage.save folder findings
+    ledger.Close()
     Terminal.line ""
     Terminal.line $"report: {Path.GetRelativePath(Environment.CurrentDirectory, folder)}: museum.md, museum.tsv"
 

@@ -47,12 +47,9 @@ let private judge heard (arguments: string list) =
     journaling (fun journal ->
         let ended = arguments @ [ "--pages-journal"; journal ] |> Child.run [] [] None heard
 
-        match ended.ExitCode with
-        | 0
-        | 1
-        | 2
-        | 4 -> ended, None
-        | _ ->
+        if ExitCode.ofChild ended.ExitCode = ended.ExitCode then
+            ended, None
+        else
             match Paged.last journal with
             | Some last when last.Pages <> NoPages ->
                 let _, case = Case.parse last.Line
@@ -69,7 +66,7 @@ let private judge heard (arguments: string list) =
                             Law = law
                             Case = case
                             Ended = ended
-                            Anyway = not (List.contains again.ExitCode [ 0; 1; 4 ])
+                            Anyway = not (ExitCode.hasJudged again.ExitCode)
                         }
             | _ -> ended, None)
 
@@ -148,17 +145,20 @@ let private figure (subject: string) says death =
 
 let private blames outcome = outcome.Deaths |> List.exists (fun d -> not d.Anyway)
 
+let private codeOf death = if death.Anyway then ExitCode.Undecided else ExitCode.Violates
+
 let private code outcome =
     let codes =
         [
             yield! List.map fst outcome.Ran
             for death in outcome.Deaths do
-                if death.Anyway then 4 else 1
+                codeOf death
             if outcome.Crashed.IsSome then
-                4
+                ExitCode.Undecided
         ]
 
-    if List.contains 1 codes then 1 else List.fold max 0 codes
+    // A subject that was asked nothing breaks nothing.
+    ExitCode.ofAll (ExitCode.Conforms :: codes)
 
 let private table (laws: Law list) (outcomes: Outcome list) =
     let table = Table(Border = (if Terminal.unicode then TableBorder.Simple else TableBorder.Ascii))
@@ -248,7 +248,7 @@ let run (arguments: string list) (laws: Law list) (subjects: Subject list) threa
 
         for code, output in outcome.Ran do
             // After a death, laws that say nothing are no news.
-            if code = 1 || code <> 0 && outcome.Deaths.IsEmpty then
+            if code = ExitCode.Violates || code <> ExitCode.Conforms && outcome.Deaths.IsEmpty then
                 Terminal.line $"{outcome.Subject.Name}, beside pages:"
                 output |> List.iter (fun line -> Terminal.line ("  " + line))
 
@@ -263,9 +263,9 @@ let run (arguments: string list) (laws: Law list) (subjects: Subject list) threa
     for outcome in outcomes do
         let word =
             match code outcome with
-            | 0 -> "touches nothing beside its tensors"
-            | 1 when blames outcome -> $"violates: {guardZones.Id}"
-            | 1 -> "violates"
+            | ExitCode.Conforms -> "touches nothing beside its tensors"
+            | ExitCode.Violates when blames outcome -> $"violates: {guardZones.Id}"
+            | ExitCode.Violates -> "violates"
             | _ -> "undecided"
 
         Terminal.line $"{outcome.Subject.Name}: {word}"
@@ -274,11 +274,7 @@ let run (arguments: string list) (laws: Law list) (subjects: Subject list) threa
         Terminal.line $"{subject.Name}: silent, since it works in no memory of the kit's"
 
     save (Path.Combine(folder, "guard-pages.json")) outcomes
-    let codes = List.map code outcomes
-
-    if codes.IsEmpty then 4
-    elif List.contains 1 codes then 1
-    else List.max codes
+    outcomes |> List.map code |> ExitCode.ofAll
 
 /// Judges one line beside pages.
 let replay (line: string) (subject: string option) =
@@ -300,8 +296,8 @@ let replay (line: string) (subject: string option) =
         figure (Option.defaultValue "the subject" name) true death
         |> List.iter Terminal.line
 
-        if death.Anyway then 4 else 1
+        codeOf death
     | ended, None ->
         ended.Output |> List.iter Terminal.line
         ended.Errors |> List.iter Console.Error.WriteLine
-        if List.contains ended.ExitCode [ 0; 1; 2; 4 ] then ended.ExitCode else 4
+        ExitCode.ofChild ended.ExitCode

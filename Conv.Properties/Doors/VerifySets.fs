@@ -84,12 +84,9 @@ let private runOn (arguments: string list) (folder: string) quiet (set: Instruct
             arguments @ [ "--report"; folder ]
             |> Child.run cleared (InstructionSet.variables set) None heard
 
-        if
-            (ended.ExitCode = 0 || ended.ExitCode = 1 || ended.ExitCode = 4)
-            && File.Exists path
-        then
+        if ExitCode.hasJudged ended.ExitCode && File.Exists path then
             // What went wrong is shown as the process showed it.
-            if ended.ExitCode <> 0 then
+            if ended.ExitCode <> ExitCode.Conforms then
                 Terminal.line $"on {set.Name}:"
                 ended.Output |> List.iter (fun line -> Terminal.line ("  " + line))
 
@@ -280,16 +277,13 @@ let run (arguments: string list) (sets: InstructionSet list) named folder quiet 
 
                     // It must have run what it was started for.
                     if not (report.Instructions |> Option.exists set.IsMeant) then
-                        4
-                | Crashed _ -> 4
+                        ExitCode.Undecided
+                | Crashed _ -> ExitCode.Undecided
                 | Lacking _ ->
                     if named then
-                        4
+                        ExitCode.Undecided
             for d in different do
-                if d.Comparable then 1 else 4
+                if d.Comparable then ExitCode.Violates else ExitCode.Undecided
         ]
 
-    // One that is broken outweighs one that settles nothing; where nothing ran, nothing is settled.
-    if codes.IsEmpty then 4
-    elif List.contains 1 codes then 1
-    else List.max codes
+    ExitCode.ofAll codes

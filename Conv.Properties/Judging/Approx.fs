@@ -96,6 +96,12 @@ module internal Approx =
     /// Values without errors: for what a law builds from numbers of its own.
     let init dims element = exact (Values.init dims element)
 
+    /// Numbers in a row.
+    let numbers (values: float list) = exact (Values.ofArray (1, 1, 1, values.Length) (Array.ofList values))
+
+    /// A value at a place, zero elsewhere.
+    let oneHot value dims place = init dims (fun i0 i1 i2 i3 -> if (i0, i1, i2, i3) = place then value else 0.0)
+
     let dims (a: Approx) = a.Value.D0, a.Value.D1, a.Value.D2, a.Value.D3
 
     /// Part of a dimension.
@@ -110,33 +116,32 @@ module internal Approx =
     let images first count a = slice 0 first count a
     let channels first count a = slice 1 first count a
 
-    /// A window of the plane, zeros where it leaves the image: rows from `top`, columns from `left` on, in steps.
-    let window (top, left) (stepH, stepW) (height, width) (a: Approx) =
+    /// Elements of the plane, by rows and columns.
+    let cut (rows: Slice) (columns: Slice) (a: Approx) =
+        let d0, d1, d2, d3 = dims a
+
+        if rows = Slice.first d2 && columns = Slice.first d3 then
+            a
+        else
+            a
+            |> gather (d0, d1, rows.Count, columns.Count) (fun n c i j ->
+                let h, w = rows.First + i * rows.Step, columns.First + j * columns.Step
+                if h >= 0 && h < d2 && w >= 0 && w < d3 then a.Value.At(n, c, h, w) else -1)
+
+    /// Zeros between the elements of the plane, so that they stand so far apart in rows and columns.
+    let zeroStuff (rows, columns) (a: Approx) =
         let d0, d1, d2, d3 = dims a
 
         a
-        |> gather (d0, d1, height, width) (fun n c i j ->
-            let h, w = top + i * stepH, left + j * stepW
-            if h >= 0 && h < d2 && w >= 0 && w < d3 then a.Value.At(n, c, h, w) else -1)
-
-    /// Zeros around the plane.
-    let pad (top, left, bottom, right) (a: Approx) =
-        let _, _, h, w = dims a
-        window (-top, -left) (1, 1) (h + top + bottom, w + left + right) a
-
-    /// Zeros between the elements of the plane: distance (dh, dw) from one to the next.
-    let zeroStuff (dh, dw) (a: Approx) =
-        let d0, d1, d2, d3 = dims a
-
-        a
-        |> gather (d0, d1, (d2 - 1) * dh + 1, (d3 - 1) * dw + 1) (fun n c i j ->
-            if i % dh = 0 && j % dw = 0 then a.Value.At(n, c, i / dh, j / dw) else -1)
+        |> gather (d0, d1, (d2 - 1) * rows + 1, (d3 - 1) * columns + 1) (fun n c i j ->
+            if i % rows = 0 && j % columns = 0 then
+                a.Value.At(n, c, i / rows, j / columns)
+            else
+                -1)
 
     let flip (a: Approx) =
-        let d0, d1, d2, d3 = dims a
-
-        a
-        |> gather (d0, d1, d2, d3) (fun n c i j -> a.Value.At(n, c, d2 - 1 - i, d3 - 1 - j))
+        let _, _, h, w = dims a
+        cut (Slice.reversed h) (Slice.reversed w) a
 
     let transpose (a: Approx) =
         let d0, d1, d2, d3 = dims a
@@ -150,6 +155,21 @@ module internal Approx =
             a |> gather (count, d1, d2, d3) (fun n c i j -> a.Value.At(from n, c, i, j))
         else
             a |> gather (d0, count, d2, d3) (fun n c i j -> a.Value.At(n, from c, i, j))
+
+    /// Elements of dimension 0 or 1 in another order within stretches of its length: the i-th of a stretch is the order's i-th.
+    let permuteWithin dimension (order: int[]) (a: Approx) =
+        let count = if dimension = 0 then a.Value.D0 else a.Value.D1
+
+        a
+        |> permute dimension count (fun at -> at / order.Length * order.Length + order[at % order.Length])
+
+    /// Where a place is so, what stands there in the one, elsewhere what stands in the other; exact values of the same dimensions.
+    let choose (holds: int -> int -> int -> int -> bool) (a: Approx) (other: Approx) =
+        init (dims a) (fun i0 i1 i2 i3 ->
+            if holds i0 i1 i2 i3 then
+                a.Value[i0, i1, i2, i3]
+            else
+                other.Value[i0, i1, i2, i3])
 
     /// The same elements under other dimensions.
     let reshape dims (a: Approx) =

@@ -230,7 +230,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
         let result = Array.zeroCreate (int s.OutputLength)
         let absX, absK = Array.map abs x, Array.map abs k
         let taps, area = r * r, alpha * alpha
-        let tiles = Values.wholeVectors (s.OutWidth + m - 1)
+        let tiles = Values.wholeVectors (s.Columns.Outputs + m - 1)
         let columns = tiles + alpha - 1
 
         // Of each output channel and position of the transformed tile, the terms over the channels.
@@ -256,11 +256,11 @@ type internal BilinearProgram private (algorithm: Bilinear) =
 
             for t in 0 .. alpha - 1 do
                 for struct (i, entry) in sparseB[t] do
-                    let h = i0 + i - s.PadTop
+                    let h = i0 + i - s.Rows.Before
 
-                    if h >= 0 && h < s.InHeight then
-                        let row = (plane * s.InHeight + h) * s.InWidth
-                        Values.addScaled entry absX row inputHalf (t * columns + m - 1 + s.PadLeft) s.InWidth
+                    if h >= 0 && h < s.Rows.Size then
+                        let row = (plane * s.Rows.Size + h) * s.Columns.Size
+                        Values.addScaled entry absX row inputHalf (t * columns + m - 1 + s.Columns.Before) s.Columns.Size
 
             for t in 0 .. alpha - 1 do
                 for t' in 0 .. alpha - 1 do
@@ -276,7 +276,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
 
         for n in 0 .. s.Batch - 1 do
             for group in 0 .. s.Groups - 1 do
-                for i0 in 1 - m .. s.OutHeight - 1 do
+                for i0 in 1 - m .. s.Rows.Outputs - 1 do
                     for c in 0 .. cg - 1 do
                         transformInput (n * s.InChannels + group * cg + c) i0 c
 
@@ -288,13 +288,13 @@ type internal BilinearProgram private (algorithm: Bilinear) =
 
                         transformSum ()
 
-                        for i in max 0 -i0 .. min (m - 1) (s.OutHeight - 1 - i0) do
-                            let row = ((n * s.OutChannels + o) * s.OutHeight + i0 + i) * s.OutWidth
+                        for i in max 0 -i0 .. min (m - 1) (s.Rows.Outputs - 1 - i0) do
+                            let row = ((n * s.OutChannels + o) * s.Rows.Outputs + i0 + i) * s.Columns.Outputs
 
                             for i' in 0 .. m - 1 do
                                 let first = (i * m + i') * tiles + m - 1 - i'
 
-                                for j in 0 .. s.OutWidth - 1 do
+                                for j in 0 .. s.Columns.Outputs - 1 do
                                     result[row + j] <- max result[row + j] (y[first + j] * weight[i * m + i'])
 
         result
@@ -325,7 +325,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
     /// Channels of the busiest group in which neither the input nor the kernel is all zero.
     let liveChannels (s: ConvShape) (x: float[]) (k: float[]) =
         let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
-        let plane, taps = s.InHeight * s.InWidth, r * r
+        let plane, taps = int s.InputPlane, r * r
         let any (data: float[]) first count = Seq.exists (fun at -> data[at] <> 0.0) (seq { first .. first + count - 1 })
 
         let live group c =
@@ -344,13 +344,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
     member _.Taps = r
 
     /// Whether the algorithm computes convolutions of this shape.
-    member _.Fits(s: ConvShape) =
-        s.KernelHeight = r
-        && s.KernelWidth = r
-        && s.StrideHeight = 1
-        && s.StrideWidth = 1
-        && s.DilationHeight = 1
-        && s.DilationWidth = 1
+    member _.Fits(s: ConvShape) = s |> Axes.forall (fun a -> a.Taps = r && a.Stride = 1 && a.Dilation = 1)
 
     /// Whether the matrices compute the correlation, over ℚ. Nothing else here means anything where they do not.
     member _.ComputesCorrelation = computesCorrelation
@@ -483,7 +477,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
                     * float (max 1 (liveChannels s x k))
 
                 worst + Values.magnitude bias * finest <= limit
-                || (let plane = max 1 (s.OutHeight * s.OutWidth)
+                || (let plane = max 1 (int s.OutputPlane)
                     let taps = r * r
                     let absK = Array.map abs k
                     let half, full = Array.zeroCreate (alpha * r), Array.zeroCreate (alpha * alpha)
@@ -500,7 +494,7 @@ type internal BilinearProgram private (algorithm: Bilinear) =
 
                     let mutable inputFits = true
 
-                    let own = s.OutWidth + m - 1
+                    let own = s.Columns.Outputs + m - 1
                     let tiles = Values.wholeVectors own
 
                     let onInput (inputs: float[]) =

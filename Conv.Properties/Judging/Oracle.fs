@@ -7,49 +7,45 @@ open System
 open System.Runtime.CompilerServices
 open Conv
 
-/// The input coordinates of one axis that a tap scatters, a stride apart: the first, the output that it reaches, and their number.
-let private scattered size before offset stride outputs =
-    let shift = offset - before
-    let first = if shift >= 0 then shift else (shift % stride + stride) % stride
-    let output = (first - shift) / stride
+/// The input coordinates of an axis that a tap scatters, a stride apart: the first, the output that it reaches, and their number.
+let private scattered (a: Axis) tap =
+    let shift = tap * a.Dilation - a.Before
+    let first = if shift >= 0 then shift else (shift % a.Stride + a.Stride) % a.Stride
+    let output = (first - shift) / a.Stride
 
-    if first >= size || output >= outputs then
+    if first >= a.Size || output >= a.Outputs then
         struct (0, 0, 0)
     else
-        struct (first, output, min ((size - 1 - first) / stride + 1) (outputs - output))
-
-let private rows (s: ConvShape) u = scattered s.InHeight s.PadTop (u * s.DilationHeight) s.StrideHeight s.OutHeight
-let private columns (s: ConvShape) v = scattered s.InWidth s.PadLeft (v * s.DilationWidth) s.StrideWidth s.OutWidth
+        struct (first, output, min ((a.Size - 1 - first) / a.Stride + 1) (a.Outputs - output))
 
 /// Where the elements of the windows of an image and a group stand in the input, window by window, in the order of the kernel's channels and
 /// taps; −1 in the padding.
 let private windows (s: ConvShape) : int[] =
-    let cg, taps = s.InChannelsPerGroup, s.KernelHeight * s.KernelWidth
+    let cg, taps = s.InChannelsPerGroup, int s.KernelPlane
     let size = cg * taps
-    let places = Array.create (s.OutHeight * s.OutWidth * size) -1
+    let places = Array.create (int s.OutputPlane * size) -1
 
-    for u in 0 .. s.KernelHeight - 1 do
-        let struct (h, i, height) = rows s u
+    for u in 0 .. s.Rows.Taps - 1 do
+        let struct (h, i, height) = scattered s.Rows u
 
-        for v in 0 .. s.KernelWidth - 1 do
-            let struct (w, j, width) = columns s v
+        for v in 0 .. s.Columns.Taps - 1 do
+            let struct (w, j, width) = scattered s.Columns v
 
             for row in 0 .. height - 1 do
                 for at in 0 .. width - 1 do
-                    let window = (i + row) * s.OutWidth + j + at
-                    let pixel = (h + row * s.StrideHeight) * s.InWidth + w + at * s.StrideWidth
+                    let window = (i + row) * s.Columns.Outputs + j + at
+                    let pixel = (h + row * s.Rows.Stride) * s.Columns.Size + w + at * s.Columns.Stride
 
                     for c in 0 .. cg - 1 do
-                        places[window * size + c * taps + u * s.KernelWidth + v] <- c * s.InHeight * s.InWidth + pixel
+                        places[window * size + c * taps + u * s.Columns.Taps + v] <- c * int s.InputPlane + pixel
 
     places
 
 /// Whether a window has more elements than a row of the output, and all windows of a group fit into a small table.
 let private isByWindow (s: ConvShape) =
-    let size = int64 s.InChannelsPerGroup * int64 s.KernelHeight * int64 s.KernelWidth
+    let size = int64 s.InChannelsPerGroup * s.KernelPlane
 
-    size > 2L * int64 s.OutWidth
-    && size * int64 s.OutHeight * int64 s.OutWidth <= (1L <<< 22)
+    size > 2L * int64 s.Columns.Outputs && size * s.OutputPlane <= (1L <<< 22)
 
 /// Each image and group: where its input begins, where its output does, and its first output channel.
 let private parts (s: ConvShape) =
@@ -58,9 +54,7 @@ let private parts (s: ConvShape) =
     [|
         for n in 0 .. s.Batch - 1 do
             for g in 0 .. s.Groups - 1 ->
-                struct ((n * s.InChannels + g * cg) * s.InHeight * s.InWidth,
-                        (n * s.OutChannels + g * og) * s.OutHeight * s.OutWidth,
-                        g * og)
+                struct ((n * s.InChannels + g * cg) * int s.InputPlane, (n * s.OutChannels + g * og) * int s.OutputPlane, g * og)
     |]
 
 /// One window of an image and a group, zeros where it meets the padding.
@@ -72,7 +66,7 @@ let private readWindow (places: int[]) from (x: float[]) input (window: float[])
 /// y[n,o,window] = ⟨k[o], window⟩.
 [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
 let private correlateWindows (s: ConvShape) (x: float[]) (k: float[]) : float[] =
-    let size, plane = int s.TermsPerOutput, s.OutHeight * s.OutWidth
+    let size, plane = int s.TermsPerOutput, int s.OutputPlane
     let places = windows s
     let y = Array.zeroCreate (int s.OutputLength)
     let window = Array.zeroCreate size
@@ -89,7 +83,7 @@ let private correlateWindows (s: ConvShape) (x: float[]) (k: float[]) : float[] 
 /// dx[window] += Σ_o dy[n,o,window]·k[o].
 [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
 let private backwardInputWindows (s: ConvShape) (dy: float[]) (k: float[]) : float[] =
-    let size, plane = int s.TermsPerOutput, s.OutHeight * s.OutWidth
+    let size, plane = int s.TermsPerOutput, int s.OutputPlane
     let places = windows s
     let dx = Array.zeroCreate (int s.InputLength)
     let window = Array.zeroCreate size
@@ -112,7 +106,7 @@ let private backwardInputWindows (s: ConvShape) (dy: float[]) (k: float[]) : flo
 /// dk[o] += dy[n,o,window]·window.
 [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
 let private backwardKernelWindows (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
-    let size, plane = int s.TermsPerOutput, s.OutHeight * s.OutWidth
+    let size, plane = int s.TermsPerOutput, int s.OutputPlane
     let places = windows s
     let dk = Array.zeroCreate (int s.KernelLength)
     let window = Array.zeroCreate size
@@ -136,24 +130,24 @@ let private correlateRows (s: ConvShape) (x: float[]) (k: float[]) : float[] =
         for o in 0 .. s.OutChannels - 1 do
             for c in 0 .. cg - 1 do
                 let sources, targets =
-                    (n * s.InChannels + o / og * cg + c) * s.InHeight, (n * s.OutChannels + o) * s.OutHeight
+                    (n * s.InChannels + o / og * cg + c) * s.Rows.Size, (n * s.OutChannels + o) * s.Rows.Outputs
 
-                for u in 0 .. s.KernelHeight - 1 do
-                    let struct (h, i, height) = rows s u
+                for u in 0 .. s.Rows.Taps - 1 do
+                    let struct (h, i, height) = scattered s.Rows u
 
-                    for v in 0 .. s.KernelWidth - 1 do
-                        let struct (w, j, width) = columns s v
-                        let weight = k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
+                    for v in 0 .. s.Columns.Taps - 1 do
+                        let struct (w, j, width) = scattered s.Columns v
+                        let weight = k[((o * cg + c) * s.Rows.Taps + u) * s.Columns.Taps + v]
 
                         for row in 0 .. height - 1 do
-                            let source = (sources + h + row * s.StrideHeight) * s.InWidth + w
-                            let target = (targets + i + row) * s.OutWidth + j
+                            let source = (sources + h + row * s.Rows.Stride) * s.Columns.Size + w
+                            let target = (targets + i + row) * s.Columns.Outputs + j
 
-                            if s.StrideWidth = 1 then
+                            if s.Columns.Stride = 1 then
                                 Values.addScaled weight x source y target width
                             else
                                 for at in 0 .. width - 1 do
-                                    y[target + at] <- y[target + at] + x[source + at * s.StrideWidth] * weight
+                                    y[target + at] <- y[target + at] + x[source + at * s.Columns.Stride] * weight
 
     y
 
@@ -165,24 +159,27 @@ let private backwardInputRows (s: ConvShape) (dy: float[]) (k: float[]) : float[
 
     for n in 0 .. s.Batch - 1 do
         for c in 0 .. s.InChannels - 1 do
-            for u in 0 .. s.KernelHeight - 1 do
-                let struct (h, i, height) = rows s u
+            for u in 0 .. s.Rows.Taps - 1 do
+                let struct (h, i, height) = scattered s.Rows u
 
                 for o in c / cg * og .. c / cg * og + og - 1 do
-                    for v in 0 .. s.KernelWidth - 1 do
-                        let struct (w, j, width) = columns s v
-                        let weight = k[((o * cg + c % cg) * s.KernelHeight + u) * s.KernelWidth + v]
+                    for v in 0 .. s.Columns.Taps - 1 do
+                        let struct (w, j, width) = scattered s.Columns v
+                        let weight = k[((o * cg + c % cg) * s.Rows.Taps + u) * s.Columns.Taps + v]
 
                         for row in 0 .. height - 1 do
-                            let source = ((n * s.OutChannels + o) * s.OutHeight + i + row) * s.OutWidth + j
+                            let source = ((n * s.OutChannels + o) * s.Rows.Outputs + i + row) * s.Columns.Outputs + j
 
-                            let target = ((n * s.InChannels + c) * s.InHeight + h + row * s.StrideHeight) * s.InWidth + w
+                            let target =
+                                ((n * s.InChannels + c) * s.Rows.Size + h + row * s.Rows.Stride)
+                                * s.Columns.Size
+                                + w
 
-                            if s.StrideWidth = 1 then
+                            if s.Columns.Stride = 1 then
                                 Values.addScaled weight dy source dx target width
                             else
                                 for at in 0 .. width - 1 do
-                                    let reached = target + at * s.StrideWidth
+                                    let reached = target + at * s.Columns.Stride
                                     dx[reached] <- dx[reached] + dy[source + at] * weight
 
     dx
@@ -196,24 +193,24 @@ let private backwardKernelRows (s: ConvShape) (x: float[]) (dy: float[]) : float
     for n in 0 .. s.Batch - 1 do
         for o in 0 .. s.OutChannels - 1 do
             for c in 0 .. cg - 1 do
-                for u in 0 .. s.KernelHeight - 1 do
-                    let struct (h, i, height) = rows s u
+                for u in 0 .. s.Rows.Taps - 1 do
+                    let struct (h, i, height) = scattered s.Rows u
 
-                    for v in 0 .. s.KernelWidth - 1 do
-                        let struct (w, j, width) = columns s v
-                        let tap = ((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v
+                    for v in 0 .. s.Columns.Taps - 1 do
+                        let struct (w, j, width) = scattered s.Columns v
+                        let tap = ((o * cg + c) * s.Rows.Taps + u) * s.Columns.Taps + v
 
                         for row in 0 .. height - 1 do
                             let source =
-                                ((n * s.InChannels + o / og * cg + c) * s.InHeight + h + row * s.StrideHeight)
-                                * s.InWidth
+                                ((n * s.InChannels + o / og * cg + c) * s.Rows.Size + h + row * s.Rows.Stride)
+                                * s.Columns.Size
                                 + w
 
-                            let gradient = ((n * s.OutChannels + o) * s.OutHeight + i + row) * s.OutWidth + j
+                            let gradient = ((n * s.OutChannels + o) * s.Rows.Outputs + i + row) * s.Columns.Outputs + j
                             let mutable sum = 0.0
 
                             for at in 0 .. width - 1 do
-                                sum <- sum + x[source + at * s.StrideWidth] * dy[gradient + at]
+                                sum <- sum + x[source + at * s.Columns.Stride] * dy[gradient + at]
 
                             dk[tap] <- dk[tap] + sum
 
@@ -240,7 +237,7 @@ let backwardKernel (s: ConvShape) (x: float[]) (dy: float[]) : float[] =
 
 /// db[o] = Σ dY in double.
 let backwardBias (s: ConvShape) (dy: float[]) : float[] =
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
 
     Array.init s.OutChannels (fun o ->
         let mutable sum = 0.0
@@ -298,22 +295,22 @@ let productGrid (s: ConvShape) (x: int[]) (k: int[]) : int[] =
         for o in 0 .. s.OutChannels - 1 do
             for c in 0 .. cg - 1 do
                 let sources, targets =
-                    (n * s.InChannels + o / og * cg + c) * s.InHeight, (n * s.OutChannels + o) * s.OutHeight
+                    (n * s.InChannels + o / og * cg + c) * s.Rows.Size, (n * s.OutChannels + o) * s.Rows.Outputs
 
-                for u in 0 .. s.KernelHeight - 1 do
-                    let struct (h, i, height) = rows s u
+                for u in 0 .. s.Rows.Taps - 1 do
+                    let struct (h, i, height) = scattered s.Rows u
 
-                    for v in 0 .. s.KernelWidth - 1 do
-                        let struct (w, j, width) = columns s v
-                        let weight = k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
+                    for v in 0 .. s.Columns.Taps - 1 do
+                        let struct (w, j, width) = scattered s.Columns v
+                        let weight = k[((o * cg + c) * s.Rows.Taps + u) * s.Columns.Taps + v]
 
                         if weight <> Int32.MaxValue then
                             for row in 0 .. height - 1 do
-                                let source = (sources + h + row * s.StrideHeight) * s.InWidth + w
-                                let target = (targets + i + row) * s.OutWidth + j
+                                let source = (sources + h + row * s.Rows.Stride) * s.Columns.Size + w
+                                let target = (targets + i + row) * s.Columns.Outputs + j
 
                                 for at in 0 .. width - 1 do
-                                    let value = x[source + at * s.StrideWidth]
+                                    let value = x[source + at * s.Columns.Stride]
 
                                     if value <> Int32.MaxValue then
                                         grid[target + at] <- min grid[target + at] (value + weight)

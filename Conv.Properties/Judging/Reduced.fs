@@ -7,7 +7,7 @@ open Conv
 
 /// b[o] spread over the output, 0 without a bias.
 let biasOf (s: ConvShape) (bias: float[]) =
-    let plane = max 1 (s.OutHeight * s.OutWidth)
+    let plane = max 1 (int s.OutputPlane)
     fun at -> if bias.Length = 0 then 0.0 else bias[at / plane % s.OutChannels]
 
 /// What of a forward call a bound is made of, for each output: S, |b|, Σ|x| and Σ|k| over the taps that meet the image.
@@ -191,7 +191,7 @@ let ofQuantized (q: Quantized) magnitude (s: ConvShape) (x: float[]) (k: float[]
         let hx = halfStep q magnitude
         let hk = filters s k |> Array.map (Values.magnitude >> halfStep q)
         let g = Roundoff.gamma (if bias.Length = 0 then 1L else 2L)
-        let plane = max 1 (s.OutHeight * s.OutWidth)
+        let plane = max 1 (int s.OutputPlane)
         let all = sums s x k bias
 
         all.Products

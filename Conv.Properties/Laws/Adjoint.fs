@@ -3,8 +3,11 @@ module internal Conv.Properties.Adjoint
 
 open Conv
 open Conv.Properties.Judging
+open Conv.Properties.Verbs
 
 let private gradients = "the gradient of ⟨conv(X, K), dY⟩; bounds: docs/bounds.md, lemmas 12 and 16"
+
+let private law kind id statement terms equation = Law.equation 4 kind id statement terms (Problem.ofTrial >> equation)
 
 /// The terms of a law on backward passes.
 let private backward clause source detects =
@@ -30,8 +33,7 @@ let private adjointInput =
             |> named "⟨conv(X, K), dY⟩" "⟨X, BackwardInput(dY, K)⟩")
 
 let private backwardImpulse =
-    Law.equation
-        4
+    law
         Adjoint
         "BACKWARD-IMPULSE"
         "BackwardInput of a one-hot dY is the window of K at that output, and zero elsewhere"
@@ -40,30 +42,22 @@ let private backwardImpulse =
             Relates = false
             Beyond = Law.beyond 20 0
         }
-        (fun trial ->
-            let s, k = trial.Shape, trial.K
-            let n0, o0 = trial.Choose(0, 0, s.Batch - 1), trial.Choose(1, 0, s.OutChannels - 1)
-            let i0, j0 = trial.Choose(2, 0, s.OutHeight - 1), trial.Choose(0, 0, s.OutWidth - 1)
+        (fun p ->
+            let s, rows, columns = p.Shape, p.Shape.Rows, p.Shape.Columns
+            let n0, o0 = p.Choose(0, 0, s.Batch - 1), p.Choose(1, 0, s.OutChannels - 1)
+            let i0, j0 = p.Choose(2, 0, rows.Outputs - 1), p.Choose(0, 0, columns.Outputs - 1)
 
-            let dy =
-                Approx.init (Operation.output s) (fun n o i j -> if (n, o, i, j) = (n0, o0, i0, j0) then 1.0 else 0.0)
+            let weight n c h w =
+                let u, v = rows.TapReading(h, i0), columns.TapReading(w, j0)
+                let sameGroup = c / s.InChannelsPerGroup = o0 / s.OutChannelsPerGroup
 
-            let expected =
-                Approx.init (Operation.input s) (fun n c h w ->
-                    let u = Model.tap h i0 s.StrideHeight s.PadTop s.KernelHeight s.DilationHeight
-                    let v = Model.tap w j0 s.StrideWidth s.PadLeft s.KernelWidth s.DilationWidth
+                if n = n0 && sameGroup && u >= 0 && v >= 0 then
+                    p.K.Value[o0, c % s.InChannelsPerGroup, u, v]
+                else
+                    0.0
 
-                    if
-                        n = n0
-                        && c / s.InChannelsPerGroup = o0 / s.OutChannelsPerGroup
-                        && u >= 0
-                        && v >= 0
-                    then
-                        k.Value[o0, c % s.InChannelsPerGroup, u, v]
-                    else
-                        0.0)
-
-            trial.BackwardInput(s, dy, k) =~= expected
+            backwardInput p (Approx.oneHot 1.0 (Operation.output s) (n0, o0, i0, j0))
+            =~= Approx.init (Operation.input s) weight
             |> named "BackwardInput(one-hot, K)" "the window of K")
 
 let private adjointKernel =
@@ -152,8 +146,7 @@ let private modelBackward =
             gradientOf operation trial)
 
 let private backwardKernelAsConv =
-    Law.equation
-        4
+    law
         Compositional
         "BACKWARD-KERNEL-AS-CONV"
         "BackwardKernel is a convolution of X with dY, batch as channel, stride and dilation exchanged, cropped to K_h×K_w"
@@ -164,95 +157,31 @@ let private backwardKernelAsConv =
             Project =
                 fun s ->
                     // The gradient becomes a kernel of H_o×W_o taps.
-                    ValueSome(
-                        s.With(
-                            inHeight = min s.InHeight (max 24 s.KernelExtentHeight),
-                            inWidth = min s.InWidth (max 24 s.KernelExtentWidth)
-                        )
-                    )
+                    ValueSome(s.Along(fun a -> a.With(size = min a.Size (max 24 a.Extent))))
         }
-        (fun trial ->
-            let s, x, dy = trial.Shape, trial.X, trial.Gradient
-            let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
-
-            let swapped =
-                ConvShape(
-                    cg,
-                    s.Batch,
-                    s.InHeight,
-                    s.InWidth,
-                    og,
-                    s.OutHeight,
-                    s.OutWidth,
-                    s.DilationHeight,
-                    s.DilationWidth,
-                    s.PadTop,
-                    s.PadLeft,
-                    s.PadBottom,
-                    s.PadRight,
-                    s.StrideHeight,
-                    s.StrideWidth
-                )
-
-            /// Images and channels exchanged.
-            let exchange (a: Approx) =
-                let d0, d1, d2, d3 = Approx.dims a
-
-                a
-                |> Approx.gather (d1, d0, d2, d3) (fun i0 i1 i2 i3 -> a.Value.At(i1, i0, i2, i3))
+        (fun p ->
+            let dy = p.Trial.Gradient
 
             let parts =
                 [
-                    for g in 0 .. s.Groups - 1 ->
-                        trial.Conv(swapped, x |> Approx.channels (g * cg) cg |> exchange, dy |> Approx.channels (g * og) og |> exchange)
-                        |> Approx.window (0, 0) (1, 1) (s.KernelHeight, s.KernelWidth)
-                        |> exchange
+                    for q in kernelGradientAsConvs p dy -> conv q |> taken (fun a -> Slice.first a.Taps) p |> exchanged
                 ]
 
-            trial.BackwardKernel(s, x, dy) =~= Approx.concat 0 parts
+            backwardKernel p dy =~= stackImages parts
             |> named "BackwardKernel(X, dY)" "conv(X, dY), batch as channel")
 
 let private backwardInputAsConv =
-    Law.equation
-        4
+    law
         Compositional
         "BACKWARD-INPUT-AS-CONV"
         "BackwardInput is the full convolution of dY, zeros inserted by the stride, with K flipped and its channels exchanged"
         { backward "ADJ-4" "Dumoulin & Visin 2016, §4 (transposed convolution arithmetic)" "padding and stride of the gradient of the input" with
             Beyond = Law.beyond 20 0
         }
-        (fun trial ->
-            let s, k, dy = trial.Shape, trial.K, trial.Gradient
-            let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+        (fun p ->
+            let dy = p.Trial.Gradient
 
-            let flipped =
-                k
-                |> Approx.gather (s.InChannels, og, s.KernelHeight, s.KernelWidth) (fun c o u v ->
-                    k.Value.At(c / cg * og + o, c % cg, s.KernelHeight - 1 - u, s.KernelWidth - 1 - v))
-
-            // Row h of the result reads rows h − (E − 1 − p) … h + p of the stuffed gradient.
-            let height, width = s.InHeight + s.KernelExtentHeight - 1, s.InWidth + s.KernelExtentWidth - 1
-
-            let stuffed =
-                dy
-                |> Approx.zeroStuff (s.StrideHeight, s.StrideWidth)
-                |> Approx.window (s.PadTop + 1 - s.KernelExtentHeight, s.PadLeft + 1 - s.KernelExtentWidth) (1, 1) (height, width)
-
-            let full =
-                ConvShape(
-                    s.Batch,
-                    s.OutChannels,
-                    height,
-                    width,
-                    s.InChannels,
-                    s.KernelHeight,
-                    s.KernelWidth,
-                    dilationHeight = s.DilationHeight,
-                    dilationWidth = s.DilationWidth,
-                    groups = s.Groups
-                )
-
-            trial.BackwardInput(s, dy, k) =~= trial.Conv(full, stuffed, flipped)
+            backwardInput p dy =~= conv (inputGradientAsConv p dy)
             |> named "BackwardInput(dY, K)" "conv(stuffed dY, flipped K)")
 
 let private transposedEquations (trial: Trial) =
@@ -313,7 +242,7 @@ let private transposedAdjoint =
             |> named "⟨transposed(Y, K), X⟩" "⟨Y, conv(X, K)⟩")
 
 let private transposedShape =
-    Law.ofFormula
+    Law.ofAxes
         4
         "TRANSPOSED-SHAPE"
         "the transposed output size, for every output padding below the stride, convolves back to the input size and grows with the output padding, which is read back from it"
@@ -323,46 +252,26 @@ let private transposedShape =
             "Dumoulin & Visin 2016, §4"
             "output padding or dilation missing in the size, or in the output padding that a forward convolution has as a transposed one"
          |> Law.reaching 50 0)
-        (fun subject case ->
-            let s = case.Problem
+        (fun subject name a ->
+            // Pads that leave nothing of a small output are invalid.
+            let before = min a.Before (a.Covered - 1)
+            let after = min a.After (a.Covered - 1 - before)
 
-            /// How many windows fit.
-            let counted size before after extent stride =
-                Seq.initInfinite (fun i -> i * stride + extent)
-                |> Seq.takeWhile (fun last -> last <= size + before + after)
-                |> Seq.length
+            let whole =
+                List.init a.Stride (subject.TransposedSize a.Outputs a.Taps a.Stride a.Dilation before after)
 
-            let sizes values =
-                Approx.exact (Values.ofArray (1, 1, 1, List.length values) (values |> List.map float |> Array.ofList))
+            let outputPadding size = subject.OutputPadding size a.Taps a.Stride a.Dilation before after
+            let sizes values = values |> List.map float<int> |> Approx.numbers
 
-            let axis name outputs taps stride dilation before after =
-                let extent = (taps - 1) * dilation + 1
-                // Pads that leave nothing of a small output are invalid.
-                let before = min before ((outputs - 1) * stride + extent - 1)
-                let after = min after ((outputs - 1) * stride + extent - 1 - before)
-                let whole = List.init stride (subject.TransposedSize outputs taps stride dilation before after)
-
-                [
-                    sizes (whole |> List.map (fun size -> counted size before after extent stride))
-                    =~= sizes (List.replicate stride outputs)
-                    |> named $"{name} convolved back" "of the input"
-                    sizes whole =~= sizes (List.init stride ((+) whole.Head))
-                    |> named $"{name} for each output padding" "one more each"
-                    sizes (
-                        whole
-                        |> List.map (fun size -> subject.OutputPadding size taps stride dilation before after)
-                    )
-                    =~= sizes (List.init stride id)
-                    |> named $"output padding of {name} read back" "the output padding"
-                ]
-
-            let judge trial =
-                ignore<Trial> trial
-
-                axis "rows" s.OutHeight s.KernelHeight s.StrideHeight s.DilationHeight s.PadTop s.PadBottom
-                @ axis "columns" s.OutWidth s.KernelWidth s.StrideWidth s.DilationWidth s.PadLeft s.PadRight
-
-            Judge.ofCase false judge subject case)
+            [
+                sizes [ for size in whole -> Axes.fitting (size + before + after) a ]
+                =~= sizes (List.replicate a.Stride a.Outputs)
+                |> named $"{name} convolved back" "of the input"
+                sizes whole =~= sizes (List.init a.Stride ((+) whole.Head))
+                |> named $"{name} for each output padding" "one more each"
+                sizes (List.map outputPadding whole) =~= sizes (List.init a.Stride id)
+                |> named $"output padding of {name} read back" "the output padding"
+            ])
 
 /// Scales of a fused epilogue: small whole numbers of both signs.
 let private scales = [| 1.0; -1.0; 2.0; 3.0; -2.0 |]

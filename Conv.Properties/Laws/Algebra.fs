@@ -4,12 +4,14 @@ module internal Conv.Properties.Algebra
 open System
 open Conv
 open Conv.Properties.Judging
+open Conv.Properties.Verbs
 
 let private bilinearity = "bilinearity of the definition"
 
+let private law kind id statement terms equation = Law.equation 2 kind id statement terms (Problem.ofTrial >> equation)
+
 /// b[o] at every position.
-let private broadcast (s: ConvShape) (b: Approx) =
-    Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun _ o _ _ -> b.Value[o, 0, 0, 0])
+let private broadcast (s: ConvShape) (b: Approx) = Approx.init (Operation.output s) (fun _ o _ _ -> b.Value[o, 0, 0, 0])
 
 /// The operand and the bias beside zeros. Whoever declares no arithmetic may have any format: zero and one are numbers of every one.
 let private besideZeros (trial: Trial) (operand: Approx) =
@@ -154,64 +156,49 @@ let private odd =
             ])
 
 let private linearInput =
-    Law.equation
-        2
+    law
         Metamorphic
         "LINEAR-INPUT"
         "conv(X + X', K) = conv(X, K) + conv(X', K)"
         { Law.terms "ALG-1" bilinearity "non-linearities, clamps, state; blind to structure" with
             Growth = fun _ -> 2.0
         }
-        (fun trial ->
-            let s, x, x', k = trial.Shape, trial.X, trial.X2, trial.K
+        (fun p ->
+            let x, x' = p.X, p.Trial.X2
 
-            trial.Conv(s, x + x', k) =~= trial.Conv(s, x, k) + trial.Conv(s, x', k)
+            conv { p with X = x + x' } =~= conv p + conv { p with X = x' }
             |> named "conv(X + X', K)" "conv(X, K) + conv(X', K)")
 
 let private linearKernel =
-    Law.equation
-        2
+    law
         Metamorphic
         "LINEAR-KERNEL"
         "conv(X, K + K') = conv(X, K) + conv(X, K')"
         { Law.terms "ALG-2" bilinearity "stale packed weights, non-linear treatment of weights" with
             Growth = fun _ -> 2.0
         }
-        (fun trial ->
-            let s, x, k, k' = trial.Shape, trial.X, trial.K, trial.K2
+        (fun p ->
+            let k, k' = p.K, p.Trial.K2
 
-            trial.Conv(s, x, k + k') =~= trial.Conv(s, x, k) + trial.Conv(s, x, k')
+            conv { p with K = k + k' } =~= conv p + conv { p with K = k' }
             |> named "conv(X, K + K')" "conv(X, K) + conv(X, K')")
 
 let private channelSplit =
-    Law.equation
-        2
+    law
         Compositional
         "CHANNEL-SPLIT"
         "conv(X, K) is the sum over the two parts of the input channels, split anywhere"
         { Law.terms "DEF-2" bilinearity "channel blocks and tails, accumulation into the output, bias per split" with
             Project = fun s -> ValueSome(s.With(inChannels = s.Groups * max 2 s.InChannelsPerGroup))
         }
-        (fun trial ->
-            let s, x, k = trial.Shape, trial.X, trial.K
-            let cg = s.InChannelsPerGroup
-            let split = trial.Choose(0, 1, cg - 1)
+        (fun p ->
+            let split = p.Choose(0, 1, p.Shape.InChannelsPerGroup - 1)
 
-            let part first (count: int) =
-                let count' = s.Groups * count
-
-                trial.Conv(
-                    s.With(inChannels = count'),
-                    x |> Approx.permute 1 count' (fun c -> c / count * cg + first + c % count),
-                    k |> Approx.channels first count
-                )
-
-            trial.Conv(s, x, k) =~= part 0 split + part split (cg - split)
+            conv p =~= sum p [ for part in inTwo split p -> conv part ]
             |> named "conv(X, K)" "the two parts' sum")
 
 let private tapSum =
-    Law.equation
-        2
+    law
         Compositional
         "TAP-SUM"
         "conv(X, K) = Σ_{u,v} the 1×1 convolution of X, shifted by the tap, with K[:,:,u,v]"
@@ -221,81 +208,28 @@ let private tapSum =
               "im2col and 1×1 paths that disagree; padding and stride on the 1×1 path" with
             Project =
                 fun s ->
-                    if s.KernelHeight * s.KernelWidth = 1 then
-                        ValueSome(s.With(kernelHeight = 1, kernelWidth = 2, inWidth = s.InWidth + s.DilationWidth))
+                    if int s.KernelPlane = 1 then
+                        ValueSome(
+                            s
+                            |> Axes.replace 1 (s.Columns.With(taps = 2, size = s.Columns.Size + s.Columns.Dilation))
+                        )
                     else
                         ValueSome s
         }
-        (fun trial ->
-            let s, x, k = trial.Shape, trial.X, trial.K
-
-            // Along one axis: the first row that the tap reads, cropped to the image, and the padding that remains.
-            let axis size before stride dilation outputs tap =
-                let first = tap * dilation - before
-                let last = first + (outputs - 1) * stride
-
-                if last < 0 || first >= size then
-                    ValueNone
-                else
-                    ValueSome(struct (max 0 first, min (size - 1) last, max 0 -first, max 0 (last - size + 1)))
-
-            let taps =
-                [
-                    for u in 0 .. s.KernelHeight - 1 do
-                        for v in 0 .. s.KernelWidth - 1 do
-                            match
-                                axis s.InHeight s.PadTop s.StrideHeight s.DilationHeight s.OutHeight u,
-                                axis s.InWidth s.PadLeft s.StrideWidth s.DilationWidth s.OutWidth v
-                            with
-                            | ValueSome(struct (top, bottom, before, after)), ValueSome(struct (left, right, ahead, behind)) ->
-                                let height, width = bottom - top + 1, right - left + 1
-
-                                let tap =
-                                    ConvShape(
-                                        s.Batch,
-                                        s.InChannels,
-                                        height,
-                                        width,
-                                        s.OutChannels,
-                                        1,
-                                        1,
-                                        s.StrideHeight,
-                                        s.StrideWidth,
-                                        before,
-                                        ahead,
-                                        after,
-                                        behind,
-                                        1,
-                                        1,
-                                        s.Groups
-                                    )
-
-                                trial.Conv(
-                                    tap,
-                                    x |> Approx.window (top, left) (1, 1) (height, width),
-                                    k |> Approx.window (u, v) (1, 1) (1, 1)
-                                )
-                            | _ -> ()
-                ]
-
-            let zero = Approx.zeros (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth)
-
-            trial.Conv(s, x, k) =~= List.fold (+) zero taps
-            |> named "conv(X, K)" "Σ of 1×1 convolutions")
+        (fun p ->
+            let parts = sum p [ for tap in parts taps p -> conv tap ]
+            conv p =~= parts |> named "conv(X, K)" "Σ of 1×1 convolutions")
 
 let private biasAdds =
-    Law.equation
-        2
+    law
         Compositional
         "BIAS-ADDS"
         "conv(X, K) + b, with b inside the call or added after it"
         { Law.terms "DEF-4" "the definition" "bias twice, in some tiles only, by image or by the group's own channel, missing in a tail" with
             Relates = false
         }
-        (fun trial ->
-            let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
-
-            trial.Conv(s, x, k, b) =~= trial.Conv(s, x, k) + broadcast s b
+        (fun p ->
+            conv (biased p) =~= conv p + broadcast p.Shape p.Trial.B
             |> named "conv(X, K, b)" "conv(X, K) + b")
 
 /// Σ_m K2[o,m] ∗ K1[m,c]: the full convolution of kernels, summed over the channels between.
@@ -324,10 +258,10 @@ let private unitsOf (trial: Trial) (a: Approx) =
 let private compose =
     let second (trial: Trial) =
         let s = trial.Shape
-        let size taps i = trial.Choose(i, 1, min 3 taps)
-        let kh, kw = size s.OutHeight 0, size s.OutWidth 1
+        let rows, columns = s.Rows.Outputs, s.Columns.Outputs
+        let kh, kw = trial.Choose(0, 1, min 3 rows), trial.Choose(1, 1, min 3 columns)
         let o = trial.Choose(2, 1, 3)
-        let shape kh kw = ConvShape(s.Batch, s.OutChannels, s.OutHeight, s.OutWidth, o, kh, kw)
+        let shape (kh: int) (kw: int) = ConvShape(s.Batch, s.OutChannels, o, Axis(rows, kh), Axis(columns, kw))
 
         /// A second bilinear problem multiplies its own grid in.
         let regrids kh kw =
@@ -337,7 +271,7 @@ let private compose =
 
         if not (regrids kh kw) then shape kh kw
         // The oracle takes a smaller kernel instead.
-        elif min s.OutHeight s.OutWidth >= 2 && not (regrids 2 2) then shape 2 2
+        elif min rows columns >= 2 && not (regrids 2 2) then shape 2 2
         else shape 1 1
 
     Law.equation
@@ -354,26 +288,14 @@ let private compose =
             Project =
                 fun s ->
                     let small = min 5
-
-                    ValueSome(
-                        ConvShape(
-                            s.Batch,
-                            small s.InChannels,
-                            max s.InHeight s.KernelHeight,
-                            max s.InWidth s.KernelWidth,
-                            small s.OutChannels,
-                            s.KernelHeight,
-                            s.KernelWidth
-                        )
-                    )
+                    let s = s.With(inChannels = small s.InChannels, outChannels = small s.OutChannels, groups = 1)
+                    ValueSome(s.Along(fun a -> Axis(max a.Size a.Taps, a.Taps)))
         }
         (fun trial ->
             let s, x, k1 = trial.Shape, trial.X, trial.K
             let s2 = second trial
 
-            let k2 =
-                trial.Draw(Role.Kernel2, (s2.OutChannels, s2.InChannels, s2.KernelHeight, s2.KernelWidth))
-                |> unitsOf trial
+            let k2 = trial.Draw(Role.Kernel2, Operation.kernel s2) |> unitsOf trial
 
             let kernel = composeKernels k1.Value k2.Value
             trial.NeedsOperands(s, x, k1, kernel)
@@ -404,46 +326,27 @@ let private separable =
         "depthwise, K = u·vᵀ: conv(X, K) = conv(conv(X, u), v)"
         { Law.terms "ALG-4" "the definition with a kernel of rank one" "K_h×1 and 1×K_w paths, non-square kernels" with
             Chains = true
-            Growth = fun trial -> float trial.Shape.KernelWidth
+            Growth = fun trial -> float trial.Shape.Columns.Taps
             Project =
                 fun s ->
                     let c = min 9 s.InChannels
-                    let kh, kw = max 2 s.KernelHeight, max 2 s.KernelWidth
-                    let enough size before after taps dilation = max size ((taps - 1) * dilation + 1 - before - after)
+                    let s = s.With(inChannels = c, outChannels = c, groups = c)
 
                     ValueSome(
-                        ConvShape(
-                            s.Batch,
-                            c,
-                            enough s.InHeight s.PadTop s.PadBottom kh s.DilationHeight,
-                            enough s.InWidth s.PadLeft s.PadRight kw s.DilationWidth,
-                            c,
-                            kh,
-                            kw,
-                            s.StrideHeight,
-                            s.StrideWidth,
-                            s.PadTop,
-                            s.PadLeft,
-                            s.PadBottom,
-                            s.PadRight,
-                            s.DilationHeight,
-                            s.DilationWidth,
-                            c
-                        )
+                        s.Along(fun a ->
+                            let taps = max 2 a.Taps
+                            a.With(taps = taps, size = max a.Size ((taps - 1) * a.Dilation + 1 - a.Before - a.After)))
                     )
         }
         (fun trial ->
             let s, x = trial.Shape, trial.X
-            let u = trial.Draw(Role.Kernel, (s.OutChannels, 1, s.KernelHeight, 1))
-            let v = trial.Draw(Role.Kernel2, (s.OutChannels, 1, 1, s.KernelWidth)) |> unitsOf trial
+            let down, across = s.Rows, s.Columns
+            let u = trial.Draw(Role.Kernel, (s.OutChannels, 1, down.Taps, 1))
+            let v = trial.Draw(Role.Kernel2, (s.OutChannels, 1, 1, across.Taps)) |> unitsOf trial
             // A product of two float32 is exact in double.
-            let k =
-                Approx.init (s.OutChannels, 1, s.KernelHeight, s.KernelWidth) (fun o _ i j -> u.Value[o, 0, i, 0] * v.Value[o, 0, 0, j])
-
-            let rows = s.With(kernelWidth = 1, strideWidth = 1, padLeft = 0, padRight = 0)
-
-            let columns =
-                s.With(inHeight = s.OutHeight, kernelHeight = 1, strideHeight = 1, padTop = 0, padBottom = 0)
+            let k = Approx.init (Operation.kernel s) (fun o _ i j -> u.Value[o, 0, i, 0] * v.Value[o, 0, 0, j])
+            let rows = s |> Axes.replace 1 (Axis(across.Size, 1, dilation = across.Dilation))
+            let columns = s |> Axes.replace 0 (Axis(down.Outputs, 1, dilation = down.Dilation))
 
             trial.Conv(s, x, k) =~= trial.Conv(columns, trial.Conv(rows, x, u), v)
             |> named "conv(X, u·vᵀ)" "conv(conv(X, u), v)")

@@ -87,7 +87,7 @@ module internal Draw =
                 { direct with
                     Units = min spacious (Math.ScaleB(0.5, bits))
                     Operand = operands r.Input.Precision
-                    Taps = growth * float s.KernelHeight * float s.KernelWidth
+                    Taps = growth * float s.KernelPlane
                 }
             | :? Quantized as q ->
                 { direct with

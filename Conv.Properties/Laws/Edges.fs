@@ -9,7 +9,7 @@ let private emptied (s: ConvShape) =
     if s.Batch = 0 || s.InChannels = 0 || s.OutChannels = 0 then
         s
     else
-        match (s.InHeight + 2 * s.InWidth + s.KernelHeight) % 3 with
+        match (s.Rows.Size + 2 * s.Columns.Size + s.Rows.Taps) % 3 with
         | 0 -> s.With(batch = 0)
         | 1 -> s.With(inChannels = 0)
         | _ -> s.With(outChannels = 0)
@@ -106,11 +106,9 @@ let private badNumbers (s: ConvShape) : (string * int list * string list) list =
                 $"{name} = 0", changed [ at, 0 ], [ name ]
         "channels that do not divide into groups", changed [ 15, 3; 1, 4; 4, 3 ], [ "inChannels"; "groups" ]
         "output channels that do not divide into groups", changed [ 15, 3; 1, 3; 4, 4 ], [ "outChannels"; "groups" ]
-        "a kernel higher than the padded input", changed [ 5, s.InHeight + s.PadTop + s.PadBottom + 1; 13, 1 ], [ "kernelHeight" ]
-        "a kernel wider than the padded input", changed [ 6, s.InWidth + s.PadLeft + s.PadRight + 1; 14, 1 ], [ "kernelWidth" ]
-        "a dilation beyond the padded input",
-        changed [ 5, 2; 13, s.InHeight + s.PadTop + s.PadBottom ],
-        [ "kernelHeight"; "dilationHeight" ]
+        "a kernel higher than the padded input", changed [ 5, s.Rows.Padded + 1; 13, 1 ], [ "kernelHeight" ]
+        "a kernel wider than the padded input", changed [ 6, s.Columns.Padded + 1; 14, 1 ], [ "kernelWidth" ]
+        "a dilation beyond the padded input", changed [ 5, 2; 13, s.Rows.Padded ], [ "kernelHeight"; "dilationHeight" ]
         "an extent beyond 32 bits", changed [ 5, 65537; 13, 65537 ], [ "kernelHeight"; "dilationHeight" ]
         "an input of more than 2^63 elements", changed [ 0, huge; 1, huge; 2, huge; 3, huge; 15, 1 ], [ "batch" ]
         "more than 2^63 multiply-adds", changed [ 0, huge; 1, huge; 4, huge; 15, 1 ], [ "batch" ]
@@ -122,29 +120,20 @@ let private badNumbers (s: ConvShape) : (string * int list * string list) list =
 /// Transposed shapes that are none, near the one whose forward convolution this is: what is changed, to what, and the parameters that an error
 /// may name.
 let private badTransposed (s: ConvShape) : (string * int list * string list) list =
-    let rest size outputs stride before after extent = size + before + after - extent - (outputs - 1) * stride
-    let restHeight = rest s.InHeight s.OutHeight s.StrideHeight s.PadTop s.PadBottom s.KernelExtentHeight
-    let restWidth = rest s.InWidth s.OutWidth s.StrideWidth s.PadLeft s.PadRight s.KernelExtentWidth
+    let pair names (number: Axis -> int) = Seq.map2 (fun name axis -> name, number axis) names s.Axes
 
     let fields =
         [
             "batch", s.Batch
             "inChannels", s.OutChannels
-            "inHeight", s.OutHeight
-            "inWidth", s.OutWidth
+            yield! pair [ "inHeight"; "inWidth" ] _.Outputs
             "outChannels", s.InChannels
-            "kernelHeight", s.KernelHeight
-            "kernelWidth", s.KernelWidth
-            "strideHeight", s.StrideHeight
-            "strideWidth", s.StrideWidth
-            "padTop", s.PadTop
-            "padLeft", s.PadLeft
-            "padBottom", s.PadBottom
-            "padRight", s.PadRight
-            "dilationHeight", s.DilationHeight
-            "dilationWidth", s.DilationWidth
-            "outputPaddingHeight", restHeight
-            "outputPaddingWidth", restWidth
+            yield! pair [ "kernelHeight"; "kernelWidth" ] _.Taps
+            yield! pair [ "strideHeight"; "strideWidth" ] _.Stride
+            yield! pair [ "padTop"; "padLeft" ] _.Before
+            yield! pair [ "padBottom"; "padRight" ] _.After
+            yield! pair [ "dilationHeight"; "dilationWidth" ] _.Dilation
+            yield! pair [ "outputPaddingHeight"; "outputPaddingWidth" ] _.Unused
             "groups", s.Groups
         ]
 
@@ -185,33 +174,30 @@ let private badTransposed (s: ConvShape) : (string * int list * string list) lis
         "transposed output channels that do not divide into groups",
         changed [ "groups", 3; "inChannels", 3; "outChannels", 4 ],
         [ "outChannels"; "groups" ]
-        "an output padding of as many rows as the stride", changed [ "outputPaddingHeight", s.StrideHeight ], [ "outputPaddingHeight" ]
-        "an output padding of as many columns as the stride", changed [ "outputPaddingWidth", s.StrideWidth ], [ "outputPaddingWidth" ]
-        "pads that leave no row of a transposed output", changed [ "padTop", s.InHeight + s.PadTop ], [ "padTop"; "padBottom" ]
-        "pads that leave no column of a transposed output", changed [ "padRight", s.InWidth + s.PadRight ], [ "padLeft"; "padRight" ]
+        "an output padding of as many rows as the stride", changed [ "outputPaddingHeight", s.Rows.Stride ], [ "outputPaddingHeight" ]
+        "an output padding of as many columns as the stride", changed [ "outputPaddingWidth", s.Columns.Stride ], [ "outputPaddingWidth" ]
+        "pads that leave no row of a transposed output", changed [ "padTop", s.Rows.Size + s.Rows.Before ], [ "padTop"; "padBottom" ]
+        "pads that leave no column of a transposed output",
+        changed [ "padRight", s.Columns.Size + s.Columns.After ],
+        [ "padLeft"; "padRight" ]
         "a transposed output of more than 32 bits of rows",
-        changed [ "inHeight", huge; "strideHeight", s.StrideHeight + 3 ],
+        changed [ "inHeight", huge; "strideHeight", s.Rows.Stride + 3 ],
         [ "strideHeight"; "inHeight" ]
         "a transposed output of more than 32 bits of columns",
-        changed [ "inWidth", huge; "strideWidth", s.StrideWidth + 3 ],
+        changed [ "inWidth", huge; "strideWidth", s.Columns.Stride + 3 ],
         [ "strideWidth"; "inWidth" ]
     ]
 
 /// What SAME padding does not follow from.
 let private badSame (s: ConvShape) : (string * int list * string list) list =
-    let fields =
-        [
-            "size", s.InHeight
-            "taps", s.KernelHeight
-            "stride", s.StrideHeight
-            "dilation", s.DilationHeight
-        ]
+    let rows = s.Rows
+    let fields = [ "size", rows.Size; "taps", rows.Taps; "stride", rows.Stride; "dilation", rows.Dilation ]
 
     [
         for at, (name, _) in List.indexed fields do
             for bad in [ 0; -1; Int32.MinValue ] do
                 $"SAME padding of {name} = {bad}", fields |> List.mapi (fun i (_, right) -> if i = at then bad else right), [ name ]
-        "SAME padding of more than 32 bits", [ s.InHeight; 3; 1; Int32.MaxValue ], [ "taps"; "dilation" ]
+        "SAME padding of more than 32 bits", [ rows.Size; 3; 1; Int32.MaxValue ], [ "taps"; "dilation" ]
     ]
 
 /// Calls with a tensor of the wrong length.
@@ -284,11 +270,12 @@ let private badOperands (subject: Subject) (s: ConvShape) =
 /// Shapes near this one that the subject says it does not support.
 let private unsupported (subject: Subject) (s: ConvShape) =
     [
-        fun () -> s.With(kernelHeight = s.KernelHeight + 1, inHeight = s.InHeight + s.DilationHeight)
-        fun () -> s.With(strideWidth = s.StrideWidth + 1)
-        fun () -> s.With(dilationHeight = s.DilationHeight + 1, inHeight = s.InHeight + s.KernelHeight)
+        s
+        |> Axes.replace 0 (s.Rows.With(taps = s.Rows.Taps + 1, size = s.Rows.Size + s.Rows.Dilation))
+        s |> Axes.replace 1 (s.Columns.With(stride = s.Columns.Stride + 1))
+        s
+        |> Axes.replace 0 (s.Rows.With(dilation = s.Rows.Dilation + 1, size = s.Rows.Size + s.Rows.Taps))
     ]
-    |> List.map (fun change -> change ())
     |> List.filter (subject.Profile.Supports >> not)
     |> List.map (fun shape -> $"the unsupported {shape}", NotSupported shape, [ "shape"; "support" ])
 

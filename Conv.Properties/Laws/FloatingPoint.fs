@@ -25,38 +25,35 @@ let replaced at value a = replacedAll [ at ] value a
 /// with one that meets the image.
 let private reachedBy operand (s: ConvShape) (places: int list) =
     let reached = Array.create (int s.OutputLength) false
-    let cg, og, taps = s.InChannelsPerGroup, s.OutChannelsPerGroup, s.KernelHeight * s.KernelWidth
-    let at n o i j = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+    let cg, og, taps = s.InChannelsPerGroup, s.OutChannelsPerGroup, int s.KernelPlane
+    let rows, columns = s.Rows, s.Columns
+    let at n o i j = ((n * s.OutChannels + o) * rows.Outputs + i) * columns.Outputs + j
 
-    /// The outputs of an axis that a position meets with a tap.
-    let meeting position taps stride dilation before count =
-        [ 0 .. taps - 1 ]
-        |> List.map (fun tap -> position + before - tap * dilation)
-        |> List.filter (fun from -> from >= 0 && from % stride = 0 && from / stride < count)
-        |> List.map (fun from -> from / stride)
-
-    let rows h = meeting h s.KernelHeight s.StrideHeight s.DilationHeight s.PadTop s.OutHeight
-    let columns w = meeting w s.KernelWidth s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth
+    /// The outputs of an axis that read a position.
+    let reading (a: Axis) position =
+        [ 0 .. a.Taps - 1 ]
+        |> List.map (fun tap -> a.OutputReading(position, tap))
+        |> List.filter (fun output -> output >= 0)
 
     for place in places do
         match operand with
         | Role.Input ->
-            let w, rest = place % s.InWidth, place / s.InWidth
-            let h, rest = rest % s.InHeight, rest / s.InHeight
+            let w, rest = place % columns.Size, place / columns.Size
+            let h, rest = rest % rows.Size, rest / rows.Size
             let group, n = rest % s.InChannels / cg, rest / s.InChannels
 
-            for i in rows h do
-                for j in columns w do
+            for i in reading rows h do
+                for j in reading columns w do
                     for o in group * og .. group * og + og - 1 do
                         reached[at n o i j] <- true
         | _ ->
             let o, tap = place / (cg * taps), place % taps
-            let inside position size = position >= 0 && position < size
+            let u, v = tap / columns.Taps, tap % columns.Taps
 
-            for i in 0 .. s.OutHeight - 1 do
-                if inside (i * s.StrideHeight + tap / s.KernelWidth * s.DilationHeight - s.PadTop) s.InHeight then
-                    for j in 0 .. s.OutWidth - 1 do
-                        if inside (j * s.StrideWidth + tap % s.KernelWidth * s.DilationWidth - s.PadLeft) s.InWidth then
+            for i in 0 .. rows.Outputs - 1 do
+                if rows.Contains(rows.Source(i, u)) then
+                    for j in 0 .. columns.Outputs - 1 do
+                        if columns.Contains(columns.Source(j, v)) then
                             for n in 0 .. s.Batch - 1 do
                                 reached[at n o i j] <- true
 
@@ -66,19 +63,19 @@ let private reached operand s at = reachedBy operand s [ at ]
 
 /// The elements of the output that no tile with this input element computes, wherever tiles begin: docs/bounds.md, lemma 17 (c).
 let private beyondTiles (program: BilinearProgram) (s: ConvShape) at =
-    let column, rest = at % s.InWidth, at / s.InWidth
-    let row, rest = rest % s.InHeight, rest / s.InHeight
+    let column, rest = at % s.Columns.Size, at / s.Columns.Size
+    let row, rest = rest % s.Rows.Size, rest / s.Rows.Size
     let group, image = rest % s.InChannels / s.InChannelsPerGroup, rest / s.InChannels
     let struct (least, most) = program.Reach
     // Output i of a tile is reached from the rows i + least to i + most of the padded input.
-    let may size pad output = size + pad - output >= least && size + pad - output <= most
+    let may (a: Axis) position output = position + a.Before - output >= least && position + a.Before - output <= most
 
     (Values.init (Operation.output s) (fun n o i j ->
         if
             n = image
             && o / s.OutChannelsPerGroup = group
-            && may row s.PadTop i
-            && may column s.PadLeft j
+            && may s.Rows row i
+            && may s.Columns column j
         then
             0.0
         else
@@ -140,6 +137,18 @@ let private scattered (trial: Trial) : int list =
             for column in columns -> ((image * c + channel) * h + row) * w + column
     ]
 
+/// The elements of a result that a mask names; where nothing is computed yet, the result.
+let private among (trial: Trial) (mask: Lazy<bool[]>) (y: Approx) = if trial.Planning then y else select mask.Value y
+
+/// The definition's result in double: what is not finite is of the same class in every order.
+let private classes (trial: Trial) operation (first: Approx) (second: Approx) =
+    let dims = Operation.result operation trial.Shape
+
+    if trial.Planning then
+        Approx.zeros dims
+    else
+        Approx.exact (Values.ofArray dims (Oracle.apply operation trial.Shape first.Value.Data second.Value.Data))
+
 let constant value (a: Approx) = Approx.init (Approx.dims a) (fun _ _ _ _ -> value)
 
 let private nanInput =
@@ -158,11 +167,20 @@ let private nanInput =
             let at = place trial 0 s.InputLength
             // One weight in two is zero in most draws already; now and then all are.
             let k = if trial.Choose(1, 0, 4) = 0 then constant 0.0 k else k
-            let y = trial.ConvBits(s, replaced at nan trial.X, k, None)
-            let mask = if trial.Planning then [||] else reached Role.Input s at
-            let y = if trial.Planning then y else select mask y
+
+            let y =
+                trial.ConvBits(s, replaced at nan trial.X, k, None)
+                |> among trial (lazy reached Role.Input s at)
 
             y =?= constant nan y |> named "outputs that read the NaN" "NaN")
+
+/// The gradient, or the transposed convolution, that a case asks.
+let private gradientAsked (trial: Trial) =
+    match trial.Choose(2, 0, 4) with
+    | 0
+    | 1 -> Operation.BackwardInput
+    | 4 when trial.Profile.Offers(Operation.Transposed, trial.Shape) -> Operation.Transposed
+    | _ -> Operation.BackwardKernel
 
 let private nanGradient =
     Law.equation
@@ -176,16 +194,9 @@ let private nanGradient =
             Beyond = Law.beyond 100 5
         }
         (fun trial ->
-            let s = trial.Shape
+            let operation = gradientAsked trial
 
-            let operation =
-                match trial.Choose(2, 0, 4) with
-                | 0
-                | 1 -> Operation.BackwardInput
-                | 4 when trial.Profile.Offers(Operation.Transposed, s) -> Operation.Transposed
-                | _ -> Operation.BackwardKernel
-
-            match trial.Profile.Arithmetic(operation, s) with
+            match trial.Profile.Arithmetic(operation, trial.Shape) with
             | :? AnyOrder -> ()
             | _ -> Judge.inapplicable "no program of its gradients is declared that would pass NaN on"
 
@@ -198,19 +209,13 @@ let private nanGradient =
             let value = [| nan; nan; infinity; -infinity |][trial.Choose(2, 0, 19) / 5]
             let given operand other = if isFirst then operand, other else other, operand
             let first, second = given (replaced at value operand) other
-            let y = trial.Apply(operation, s, first, second, None)
+            // The elements with a term: those that a single one reaches, among ones.
+            let one, all = given (replaced at 1.0 (constant 0.0 operand)) (constant 1.0 other)
+            let withTerm = lazy ((classes trial operation one all).Value.Data |> Array.map ((<>) 0.0))
 
-            if trial.Planning then
-                y =?= y
-            else
-                // The elements with a term: those that a single one reaches, among ones.
-                let one, all = given (replaced at 1.0 (constant 0.0 operand)) (constant 1.0 other)
-                let reached = Oracle.apply operation s one.Value.Data all.Value.Data |> Array.map ((<>) 0.0)
-                let definition = Oracle.apply operation s first.Value.Data second.Value.Data
-                let right = Approx.exact (Values.withData definition y.Value)
-
-                select reached y =?= select reached right
-                |> named $"elements of the {Operation.title operation} with a term of the {value}" "the definition's class")
+            (trial.Apply(operation, trial.Shape, first, second, None) |> among trial withTerm)
+            =?= (classes trial operation first second |> among trial withTerm)
+            |> named $"elements of the {Operation.title operation} with a term of the {value}" "the definition's class")
 
 let private nanFused =
     Law.equation
@@ -236,9 +241,15 @@ let private nanFused =
 
             let z =
                 trial.Apply(operation, s, replaced at nan trial.X, trial.K, Some(Approx.concat 0 [ b; scale; b ]))
+                |> among trial (lazy reached Role.Input s at)
 
-            let z = if trial.Planning then z else select (reached Role.Input s at) z
             z =?= constant nan z |> named "outputs that read the NaN" "NaN")
+
+/// One for each element that is not finite, zero for the others.
+let private isNotFinite (a: Approx) =
+    a.Value
+    |> Values.withData (a.Value.Data |> Array.map (fun v -> if Double.IsFinite v then 0.0 else 1.0))
+    |> Approx.exact
 
 let private nonfiniteKernel =
     Law.equation
@@ -264,26 +275,14 @@ let private nonfiniteKernel =
             // Zero inputs under it, in a third of the cases everywhere.
             let x = if trial.Choose(2, 0, 2) = 0 then constant 0.0 x else x
             let k = replaced at value trial.K
-            let y = trial.ConvBits(s, x, k, None)
+            let under = among trial (lazy reached Role.Kernel s at)
+            let y = under (trial.ConvBits(s, x, k, None))
 
-            if trial.Planning then
-                y =?= y
+            if isBilinear trial then
+                isNotFinite y =~= constant 1.0 y |> named "not finite" "1"
             else
-                let mask = reached Role.Kernel s at
-                let y = select mask y
-
-                let right =
-                    select mask (Approx.exact (Values.ofArray (Operation.output s) (Oracle.correlate s x.Value.Data k.Value.Data)))
-
-                if isBilinear trial then
-                    let isNot (a: Approx) =
-                        a.Value
-                        |> Values.withData (a.Value.Data |> Array.map (fun v -> if Double.IsFinite v then 0.0 else 1.0))
-                        |> Approx.exact
-
-                    isNot y =~= constant 1.0 y |> named "not finite" "1"
-                else
-                    y =?= right |> named "outputs under the weight" "the definition's class")
+                y =?= under (classes trial Operation.Forward x k)
+                |> named "outputs under the weight" "the definition's class")
 
 /// The weights, in one case of eight equal within each filter: such filters are summed as they run along, and a difference of sums keeps what is
 /// not finite.
@@ -293,6 +292,20 @@ let private evenly (trial: Trial) (k: Approx) =
     else
         let _, c, h, w = Approx.dims k
         Approx.init (Approx.dims k) (fun o _ _ _ -> k.Value.Data[o * c * h * w])
+
+/// The outputs that read none of some inputs: of a bilinear algorithm those that no tile with one of them computes.
+let private doesNotRead (trial: Trial) places =
+    match trial.Profile.ArithmeticOf trial.Shape with
+    | :? Bilinear as algorithm ->
+        places
+        |> List.map (beyondTiles (BilinearProgram.Of algorithm) trial.Shape)
+        |> List.reduce (Array.map2 (&&))
+    | _ -> reachedBy Role.Input trial.Shape places |> Array.map not
+
+/// The outputs of other channels than a weight's. Whether padding meets the weight is left open.
+let private isOfAnotherChannel (s: ConvShape) weight =
+    let own, plane = weight / (int s.KernelLength / s.OutChannels), int s.OutputPlane
+    Array.init (int s.OutputLength) (fun y -> y / plane % s.OutChannels <> own)
 
 let private nanLocal =
     Law.equations
@@ -309,44 +322,22 @@ let private nanLocal =
         (fun trial ->
             needsNaN trial
 
-            let s, x = trial.Shape, trial.X
-            let k = evenly trial trial.K
+            let s, x, k = trial.Shape, trial.X, evenly trial trial.K
             let value = [| nan; infinity; -infinity |][trial.Choose(1, 0, 2)]
             let plain = trial.ConvBits(s, x, k, None)
+            let inputs = if isBilinear trial then [ place trial 0 s.InputLength ] else scattered trial
+            let weight = place trial 0 s.KernelLength
 
             [
-                for role, name in [ Role.Input, "an input"; Role.Kernel, "a weight" ] do
-                    let places =
-                        match role with
-                        | Role.Input when isBilinear trial -> [ place trial 0 s.InputLength ]
-                        | Role.Input -> scattered trial
-                        | _ -> [ place trial 0 s.KernelLength ]
-
-                    let y =
-                        if role = Role.Input then
-                            trial.ConvBits(s, replacedAll places value x, k, None)
-                        else
-                            trial.ConvBits(s, x, replacedAll places value k, None)
-
-                    if not trial.Planning then
-                        let mask =
-                            if role = Role.Input then
-                                match trial.Profile.ArithmeticOf s with
-                                | :? Bilinear as algorithm ->
-                                    places
-                                    |> List.map (beyondTiles (BilinearProgram.Of algorithm) s)
-                                    |> List.reduce (Array.map2 (&&))
-                                | _ -> reachedBy role s places |> Array.map not
-                            else
-                                // Whether padding meets the weight is left open: other channels alone are asked.
-                                let own = places.Head / (int s.KernelLength / s.OutChannels)
-                                let plane = s.OutHeight * s.OutWidth
-                                Array.init (int s.OutputLength) (fun y -> y / plane % s.OutChannels <> own)
-
-                        select mask y === select mask plain
-                        |> named $"outputs that do not read {name} of {value}" "those with a finite one"
-            ]
-            |> fun equations -> if trial.Planning then [ plain === plain ] else equations)
+                for name, x, k, unread in
+                    [
+                        "an input", replacedAll inputs value x, k, lazy doesNotRead trial inputs
+                        "a weight", x, replaced weight value k, lazy isOfAnotherChannel s weight
+                    ] do
+                    (trial.ConvBits(s, x, k, None) |> among trial unread)
+                    === (plain |> among trial unread)
+                    |> named $"outputs that do not read {name} of {value}" "those with a finite one"
+            ])
 
 let private infinityLaw =
     Law.equation
@@ -381,16 +372,8 @@ let private infinityLaw =
                     else
                         replaced (place trial 1 s.InputLength) (sign 2) x
 
-            let y = trial.ConvBits(s, x, k, None)
-
-            let right =
-                if trial.Planning then
-                    y
-                else
-                    // In double the same classes come out, in every order.
-                    Approx.exact (Values.withData (Oracle.correlate s x.Value.Data k.Value.Data) y.Value)
-
-            y =?= right |> named "computed" "the definition's classes")
+            trial.ConvBits(s, x, k, None) =?= classes trial Operation.Forward x k
+            |> named "computed" "the definition's classes")
 
 let private subnormal =
     Law.equation

@@ -4,64 +4,40 @@ module internal Conv.Properties.Further
 open System
 open Conv
 open Conv.Properties.Judging
+open Conv.Properties.Verbs
 
 let private bilinearity = "bilinearity of the definition"
 
+let private law kind id statement terms equation = Law.equation 7 kind id statement terms (Problem.ofTrial >> equation)
+
 let private zeroChannels =
-    Law.equation
-        7
+    law
         Compositional
         "ZERO-CHANNELS"
         "input channels of zeros with any weights, or any inputs with weights of zero, add nothing"
         (Law.terms "DEF-2" bilinearity "tails and blocks of the input channels, with no reference")
-        (fun trial ->
-            let s, x, k = trial.Shape, trial.X, trial.K
-            let cg = s.InChannelsPerGroup
-            let more = trial.Choose(0, 1, 17)
-            let wide = s.With(inChannels = s.Groups * (cg + more))
-            // The channels that are added repeat the first ones, or are zero.
-            let inputs = trial.Choose(1, 0, 1) = 0
-
-            let x' =
-                x
-                |> Approx.gather (Operation.input wide) (fun n c h w ->
-                    let g, c = c / (cg + more), c % (cg + more)
-
-                    if c < cg then x.Value.At(n, g * cg + c, h, w)
-                    elif inputs then -1
-                    else x.Value.At(n, g * cg + (c - cg) % cg, h, w))
-
-            let k' =
-                k
-                |> Approx.gather (Operation.kernel wide) (fun o c u v ->
-                    if c < cg then k.Value.At(o, c, u, v)
-                    elif inputs then k.Value.At(o, (c - cg) % cg, u, v)
-                    else -1)
-
-            trial.Conv(wide, x', k') =~= trial.Conv(s, x, k)
-            |> named "with channels that add nothing" "conv(X, K)")
+        (fun p ->
+            let wide = p |> moreInputs (p.Choose(0, 1, 17)) (p.Choose(1, 0, 1) = 0)
+            conv wide =~= conv p |> named "with channels that add nothing" "conv(X, K)")
 
 let private duplicateFilter =
-    Law.equation
-        7
+    law
         Metamorphic
         "DUPLICATE-FILTER"
         "an output channel whose weights are given twice comes out twice"
         (Law.terms "DEF-3" "the definition, channel by channel" "tails of the output channels")
-        (fun trial ->
-            let s, x, k = trial.Shape, trial.X, trial.K
-            let og = s.OutChannelsPerGroup
-            let more = trial.Choose(0, 1, 17)
-            let first = trial.Choose(1, 0, og - 1)
+        (fun p ->
+            let og = p.Shape.OutChannelsPerGroup
+            let more, first = p.Choose(0, 1, 17), p.Choose(1, 0, og - 1)
             // Group by group: its own filters, then repetitions from `first` on.
             let source o =
                 let g, o = o / (og + more), o % (og + more)
                 g * og + (if o < og then o else (first + o - og) % og)
 
-            let wide = s.With(outChannels = s.Groups * (og + more))
+            let count = p.Shape.Groups * (og + more)
 
-            trial.Conv(wide, x, Approx.permute 0 wide.OutChannels source k)
-            =~= Approx.permute 1 wide.OutChannels source (trial.Conv(s, x, k))
+            conv (p |> copiedOutputs count source)
+            =~= Approx.permute 1 count source (conv p)
             |> named "filters repeated" "channels repeated")
 
 let private padBeyondKernel =
@@ -75,11 +51,15 @@ let private padBeyondKernel =
             Relates = false
             Project =
                 fun s ->
+                    let beyond pad (a: Axis) = max pad (a.Extent + a.Stride - 1)
+                    let rows, columns = s.Rows, s.Columns
+
                     ValueSome(
-                        s.With(
-                            padTop = max s.PadTop (s.KernelExtentHeight + s.StrideHeight - 1),
-                            padRight = max s.PadRight (s.KernelExtentWidth + s.StrideWidth - 1)
-                        )
+                        s.WithAxes
+                            [|
+                                rows.With(before = beyond rows.Before rows)
+                                columns.With(after = beyond columns.After columns)
+                            |]
                     )
         }
         (fun trial ->
@@ -124,7 +104,7 @@ let private depthwiseSeparable =
         (fun trial ->
             let s, x = trial.Shape, trial.X
             let c = s.InChannels
-            let d = trial.Draw(Role.Kernel, (c, 1, s.KernelHeight, s.KernelWidth))
+            let d = trial.Draw(Role.Kernel, (c, 1, s.Rows.Taps, s.Columns.Taps))
 
             let sign (a: Approx) =
                 if trial.Tier = Exact then
@@ -139,22 +119,11 @@ let private depthwiseSeparable =
 
             let depthwise = s.With(outChannels = c, groups = c)
             trial.NeedsOperands(depthwise, x, d, product.Value)
-            let pointwise = ConvShape(s.Batch, c, s.OutHeight, s.OutWidth, s.OutChannels, 1, 1)
+            let pointwise = s.Along(fun a -> Axis(a.Outputs, 1))
 
             trial.Conv(pointwise, trial.Conv(depthwise, x, d), p)
             =~= trial.Conv(s, x, product)
             |> named "pointwise(depthwise(X))" "dense with P·D")
-
-/// No padding, and an input that holds the kernel.
-let private unpadded (s: ConvShape) =
-    s.With(
-        inHeight = max s.InHeight s.KernelExtentHeight,
-        inWidth = max s.InWidth s.KernelExtentWidth,
-        padTop = 0,
-        padLeft = 0,
-        padBottom = 0,
-        padRight = 0
-    )
 
 /// The value in the channels in which X has something, zero in the others: sparse channels keep sums on the grid.
 let private inLiveChannels (x: Approx) value =
@@ -191,7 +160,7 @@ let private constantInput =
         { Law.terms "DEF-1" "the definition with X = 1" "results that depend on the position" with
             Tiers = [ Exact ]
             Relates = false
-            Project = unpadded >> ValueSome
+            Project = Axes.valid >> ValueSome
         }
         (fun trial ->
             let s, k = trial.Shape, trial.K
@@ -215,7 +184,7 @@ let private offsetInput =
         { Law.terms "ALG-1" bilinearity "padding with another value, zero points of quantised paths" with
             Tiers = [ Exact ]
             Growth = fun _ -> 3.0
-            Project = unpadded >> ValueSome
+            Project = Axes.valid >> ValueSome
         }
         (fun trial ->
             let s, x, k = trial.Shape, trial.X, trial.K
@@ -252,7 +221,7 @@ let private orderInference =
             Relates = false
             Project =
                 fun s ->
-                    let kh, kw = min 3 s.KernelHeight, min 3 s.KernelWidth
+                    let kh, kw = min 3 s.Rows.Taps, min 3 s.Columns.Taps
                     let c = min s.InChannelsPerGroup (max 1 (12 / (kh * kw)))
                     let c = if c * kh * kw < 3 then 3 else c
                     ValueSome(ConvShape(1, c, kh, kw, 1, kh, kw))
@@ -306,6 +275,60 @@ let private orderInference =
 
 // ---- LEADING-DIMENSION
 
+/// What stands between the rows of an operand, and in a result before it is written.
+let private gap = float32 1.5e30
+
+/// Rows of a width so much further apart.
+let private spaced width (more: int) (data: float32[]) =
+    let height, pitch = (if width = 0 then 0 else data.Length / width), width + more
+    Array.init (height * pitch) (fun at -> if at % pitch < width then data[at / pitch * width + at % pitch] else gap)
+
+/// A matrix product with a bias for each row: m×k numbers, k×n numbers, m numbers.
+[<NoEquality; NoComparison>]
+type private Product = { M: int; N: int; K: int; A: float32[]; B: float32[]; Bias: float32[] }
+
+/// The product of a kernel with some of its patches, as large as the shape says; small whole numbers.
+let private productOf (s: ConvShape) =
+    let m, n, k = s.OutChannels, min 67 (int s.OutputPlane), int s.TermsPerOutput
+
+    let lattice =
+        {
+            InputMax = 9
+            KernelMax = 9
+            KernelStep = 1
+            BiasMax = 9
+            InputExponent = 0
+            KernelExponent = 0
+            LiveEvery = 1
+        }
+
+    let fill = Drawn(Lattice lattice, Fill.mix (uint64 (m * 31 + n * 7 + k)))
+    let tensor role count = (Fill.tensor fill role (1, 1, 1, count)).Data |> Array.map float32
+
+    {
+        M = m
+        N = n
+        K = k
+        A = tensor Role.Kernel (m * k)
+        B = tensor Role.Input2 (k * n)
+        Bias = tensor Role.Bias m
+    }
+
+/// The subject's product, rows of A, B and C so much further apart than they are long.
+let private computed (subject: Subject) p moreA moreB moreC =
+    let c = Array.create (p.M * (p.N + moreC)) gap
+    let a, b = spaced p.K moreA p.A, spaced p.N moreB p.B
+    subject.Product p.M p.N p.K a (p.K + moreA) b (p.N + moreB) p.Bias c (p.N + moreC)
+    c
+
+let private definedProduct p =
+    Array.init (p.M * p.N) (fun at ->
+        let i, j = at / p.N, at % p.N
+
+        Seq.sum (seq { for l in 0 .. p.K - 1 -> float p.A[i * p.K + l] * float p.B[l * p.N + j] })
+        + float p.Bias[i]
+        |> float32)
+
 let private leadingDimension =
     Law.ofFormula
         7
@@ -313,80 +336,17 @@ let private leadingDimension =
         "a matrix product does not depend on the distance between the rows of its operands, and leaves what lies between the rows of its result alone"
         MatrixProduct
         (Law.terms "RES-11" "the contract of a matrix product" "packing, leading dimensions exchanged or taken for the width")
-        (fun subject case ->
-            let s = case.Problem
-            let rows, columns, depth = s.OutChannels, min 67 (s.OutHeight * s.OutWidth), int s.TermsPerOutput
-
-            let fill =
-                Drawn(
-                    Lattice
-                        {
-                            InputMax = 9
-                            KernelMax = 9
-                            KernelStep = 1
-                            BiasMax = 9
-                            InputExponent = 0
-                            KernelExponent = 0
-                            LiveEvery = 1
-                        },
-                    Fill.mix (uint64 (rows * 31 + columns * 7 + depth))
-                )
-
-            let tensor role count = (Fill.tensor fill role (1, 1, 1, count)).Data |> Array.map float32
-
-            let a, b, bias =
-                tensor Role.Kernel (rows * depth), tensor Role.Input2 (depth * columns), tensor Role.Bias rows
-
-            let gap = float32 1.5e30
-
-            let spaced width (more: int) (data: float32[]) =
-                let height = if width = 0 then 0 else data.Length / width
-
-                Array.init (height * (width + more)) (fun at ->
-                    if at % (width + more) < width then
-                        data[at / (width + more) * width + at % (width + more)]
-                    else
-                        gap)
-
-            let product (moreA: int) (moreB: int) (moreC: int) =
-                let c = Array.create (rows * (columns + moreC)) gap
-
-                subject.Product
-                    rows
-                    columns
-                    depth
-                    (spaced depth moreA a)
-                    (depth + moreA)
-                    (spaced columns moreB b)
-                    (columns + moreB)
-                    bias
-                    c
-                    (columns + moreC)
-
-                c
-
+        (fun subject s ->
+            let p = productOf s
             let value (data: float32[]) = Approx.exact (Values.ofArray (1, 1, 1, data.Length) (Array.map float data))
+            let tight = computed subject p 0 0 0
 
-            let expected =
-                Array.init (rows * columns) (fun at ->
-                    let i, j = at / columns, at % columns
-
-                    Seq.sum (seq { for l in 0 .. depth - 1 -> float a[i * depth + l] * float b[l * columns + j] })
-                    + float bias[i]
-                    |> float32)
-
-            let judge trial =
-                ignore<Trial> trial
-                let tight = product 0 0 0
-
-                [
-                    value tight =~= value expected |> named "A·B + b" "its definition"
-                    for moreA, moreB, moreC in [ 3, 0, 0; 0, 5, 0; 0, 0, 2; 1, 4, 7 ] do
-                        value (product moreA moreB moreC) =~= value (spaced columns moreC tight)
-                        |> named $"rows {moreA}, {moreB} and {moreC} further apart" "rows side by side"
-                ]
-
-            Judge.ofCase false judge subject case)
+            [
+                value tight =~= value (definedProduct p) |> named "A·B + b" "its definition"
+                for moreA, moreB, moreC in [ 3, 0, 0; 0, 5, 0; 0, 0, 2; 1, 4, 7 ] do
+                    value (computed subject p moreA moreB moreC) =~= value (spaced p.N moreC tight)
+                    |> named $"rows {moreA}, {moreB} and {moreC} further apart" "rows side by side"
+            ])
 
 let laws =
     [

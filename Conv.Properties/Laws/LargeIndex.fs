@@ -33,14 +33,9 @@ let private isSlowBelow (subject: Subject) (s: ConvShape) =
     let half size = if size > 60_000 then size / 2 else size
 
     let below =
-        s.With(
-            batch = half s.Batch,
-            inChannels = half s.InChannels,
-            inHeight = half s.InHeight,
-            inWidth = half s.InWidth,
-            outChannels = half s.OutChannels,
-            groups = half s.Groups
-        )
+        s
+            .With(batch = half s.Batch, inChannels = half s.InChannels, outChannels = half s.OutChannels, groups = half s.Groups)
+            .Along(fun a -> a.With(size = half a.Size))
 
     let zeros length = Array.zeroCreate<float32>(int length)
     let clock = Stopwatch.StartNew()
@@ -143,13 +138,13 @@ let private largeIndex =
                             let x =
                                 Approx.init (Operation.input s) (fun n c h w ->
                                     if s.Groups > 1 || c % live = (s.InChannels - 1) % live then
-                                        digit ((((n * s.InChannels) + c) * s.InHeight + h) * s.InWidth + w)
+                                        digit ((((n * s.InChannels) + c) * s.Rows.Size + h) * s.Columns.Size + w)
                                     else
                                         0.0)
 
                             let k =
                                 Approx.init (Operation.kernel s) (fun o c u v ->
-                                    let at = ((o * s.InChannelsPerGroup + c) * s.KernelHeight + u) * s.KernelWidth + v
+                                    let at = ((o * s.InChannelsPerGroup + c) * s.Rows.Taps + u) * s.Columns.Taps + v
                                     trial.KernelUnit * digit (-1 - at))
 
                             let y = trial.Conv(s, x, k)

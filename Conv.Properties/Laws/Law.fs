@@ -208,7 +208,7 @@ module internal Law =
         }
 
     /// A law on formulas of a problem's sizes: the kit's own, and whose a subject offers.
-    let ofFormula group id statement needs (terms: Terms) (judge: Subject -> Case -> Verdict) : Law =
+    let ofFormula group id statement needs (terms: Terms) (equations: Subject -> ConvShape -> Equation list) : Law =
         { blank with
             Id = id
             Group = group
@@ -225,8 +225,19 @@ module internal Law =
                 fun _ tier size ->
                     Styles.geometry size Traits.Default
                     |> Gen.map (fun shape -> { Law = id; Tier = tier; Problem = shape; Args = []; Fill = Explicit [] })
-            Judge = fun subject case -> judge (guarded subject case) case
+            Judge =
+                fun subject case ->
+                    let subject = guarded subject case
+                    Judge.ofCase false (fun _ -> equations subject case.Problem) subject case
         }
+
+    /// A law on formulas of the sizes of an axis: what it says of rows, and of columns.
+    let ofAxes group id statement needs terms (equations: Subject -> string -> Axis -> Equation list) : Law =
+        ofFormula group id statement needs terms (fun subject shape ->
+            [
+                for name, axis in Seq.zip [ "rows"; "columns" ] shape.Axes do
+                    yield! equations subject name axis
+            ])
 
     /// A law on single calls of the subject, made where the case's shape is one that it supports.
     let ofCall group id statement needs (terms: Terms) (judge: Subject -> Case -> Verdict) : Law =

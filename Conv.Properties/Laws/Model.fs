@@ -6,6 +6,7 @@ open FsCheck.FSharp
 open System.Runtime.CompilerServices
 open Conv
 open Conv.Properties.Judging
+open Conv.Properties.Verbs
 
 let private definition = "the definition; oracle: docs/bounds.md, lemma 7"
 
@@ -87,9 +88,13 @@ let private modelBound =
         }
         (fun trial -> model trial @ onDeclaredOperands trial)
 
+let private law kind id statement terms equation = Law.equation 1 kind id statement terms (Problem.ofTrial >> equation)
+
+/// Exact values times a number.
+let private multiplied number (a: Approx) = Approx.init (Approx.dims a) (fun i0 i1 i2 i3 -> number * a.Value[i0, i1, i2, i3])
+
 let private deltaKernel =
-    Law.equation
-        1
+    law
         ModelBased
         "DELTA-KERNEL"
         "a kernel that is one at its centre, for c = o, gives X back"
@@ -100,39 +105,26 @@ let private deltaKernel =
             Relates = false
             Project =
                 fun s ->
-                    let odd taps = taps ||| 1
-                    let kh, kw = odd s.KernelHeight, odd s.KernelWidth
-                    let ph, pw = (kh - 1) / 2 * s.DilationHeight, (kw - 1) / 2 * s.DilationWidth
                     let c = min 33 s.InChannels
 
-                    ValueSome(
-                        ConvShape(s.Batch, c, s.InHeight, s.InWidth, c, kh, kw, 1, 1, ph, pw, ph, pw, s.DilationHeight, s.DilationWidth, 1)
-                    )
+                    /// An odd number of taps, the padding that keeps the size.
+                    let centred (a: Axis) =
+                        let taps = a.Taps ||| 1
+                        let pad = (taps - 1) / 2 * a.Dilation
+                        Axis(a.Size, taps, 1, pad, pad, a.Dilation)
+
+                    ValueSome(s.With(inChannels = c, outChannels = c, groups = 1).Along centred)
         }
-        (fun trial ->
-            let s, x = trial.Shape, trial.X
-            let unit = trial.KernelUnit
-            let centre = (s.KernelHeight - 1) / 2, (s.KernelWidth - 1) / 2
+        (fun p ->
+            let unit, centre = p.Trial.KernelUnit, ((p.Shape.Rows.Taps - 1) / 2, (p.Shape.Columns.Taps - 1) / 2)
 
-            let k =
-                Approx.init (s.OutChannels, s.InChannels, s.KernelHeight, s.KernelWidth) (fun o c u v ->
-                    if o = c && (u, v) = centre then unit else 0.0)
+            let delta =
+                Approx.init (Operation.kernel p.Shape) (fun o c u v -> if o = c && (u, v) = centre then unit else 0.0)
 
-            let expected = Approx.init (Approx.dims x) (fun n c h w -> unit * x.Value[n, c, h, w])
-            trial.Conv(s, x, k) =~= expected |> named "conv(X, δ)" "X")
-
-/// The tap u with which output i reads a position, i·s − p + u·d, or −1.
-let tap position i stride before taps dilation =
-    let distance = position - i * stride + before
-
-    if distance >= 0 && distance % dilation = 0 && distance / dilation < taps then
-        distance / dilation
-    else
-        -1
+            conv { p with K = delta } =~= multiplied unit p.X |> named "conv(X, δ)" "X")
 
 let private impulseInput =
-    Law.equation
-        1
+    law
         ModelBased
         "IMPULSE-INPUT"
         "a one-hot input gives the kernel, read through (h, w) = (i·s − p + u·d)"
@@ -143,31 +135,26 @@ let private impulseInput =
             Relates = false
             Beyond = Law.beyond 30 5
         }
-        (fun trial ->
-            let s, k = trial.Shape, trial.K
-            let n0, c0 = trial.Choose(0, 0, s.Batch - 1), trial.Choose(1, 0, s.InChannels - 1)
-            let h0, w0 = trial.Choose(2, 0, s.InHeight - 1), trial.Choose(0, 0, s.InWidth - 1)
+        (fun p ->
+            let s, rows, columns = p.Shape, p.Shape.Rows, p.Shape.Columns
+            let n0, c0 = p.Choose(0, 0, s.Batch - 1), p.Choose(1, 0, s.InChannels - 1)
+            let h0, w0 = p.Choose(2, 0, rows.Size - 1), p.Choose(0, 0, columns.Size - 1)
 
-            let x =
-                Approx.init (s.Batch, s.InChannels, s.InHeight, s.InWidth) (fun n c h w ->
-                    if (n, c, h, w) = (n0, c0, h0, w0) then 1.0 else 0.0)
+            let weight n o i j =
+                let u, v = rows.TapReading(h0, i), columns.TapReading(w0, j)
+                let sameGroup = c0 / s.InChannelsPerGroup = o / s.OutChannelsPerGroup
 
-            let expected =
-                Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun n o i j ->
-                    let u = tap h0 i s.StrideHeight s.PadTop s.KernelHeight s.DilationHeight
-                    let v = tap w0 j s.StrideWidth s.PadLeft s.KernelWidth s.DilationWidth
-                    let sameGroup = c0 / s.InChannelsPerGroup = o / s.OutChannelsPerGroup
+                if n = n0 && sameGroup && u >= 0 && v >= 0 then
+                    p.K.Value[o, c0 % s.InChannelsPerGroup, u, v]
+                else
+                    0.0
 
-                    if n = n0 && sameGroup && u >= 0 && v >= 0 then
-                        k.Value[o, c0 % s.InChannelsPerGroup, u, v]
-                    else
-                        0.0)
-
-            trial.Conv(s, x, k) =~= expected |> named "conv(one-hot, K)" "the kernel's taps")
+            conv { p with X = Approx.oneHot 1.0 (Operation.input s) (n0, c0, h0, w0) }
+            =~= Approx.init (Operation.output s) weight
+            |> named "conv(one-hot, K)" "the kernel's taps")
 
 let private impulseKernel =
-    Law.equation
-        1
+    law
         ModelBased
         "IMPULSE-KERNEL"
         "a one-hot kernel gives one shifted, subsampled, padded plane of X"
@@ -178,31 +165,22 @@ let private impulseKernel =
             Relates = false
             Beyond = Law.beyond 30 5
         }
-        (fun trial ->
-            let s, x = trial.Shape, trial.X
-            let unit = trial.KernelUnit
-            let o0, c0 = trial.Choose(0, 0, s.OutChannels - 1), trial.Choose(1, 0, s.InChannelsPerGroup - 1)
-            let u0, v0 = trial.Choose(2, 0, s.KernelHeight - 1), trial.Choose(1, 0, s.KernelWidth - 1)
-
-            let k =
-                Approx.init (s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth) (fun o c u v ->
-                    if (o, c, u, v) = (o0, c0, u0, v0) then unit else 0.0)
-
-            let channel = o0 / s.OutChannelsPerGroup * s.InChannelsPerGroup + c0
+        (fun p ->
+            let s, unit = p.Shape, p.Trial.KernelUnit
+            let o0, c0 = p.Choose(0, 0, s.OutChannels - 1), p.Choose(1, 0, s.InChannelsPerGroup - 1)
+            let u0, v0 = p.Choose(2, 0, s.Rows.Taps - 1), p.Choose(1, 0, s.Columns.Taps - 1)
+            let read (a: Axis) tap = Slice.every a.Stride (a.Source(0, tap)) a.Outputs
 
             let plane =
-                x
-                |> Approx.channels channel 1
-                |> Approx.window
-                    (u0 * s.DilationHeight - s.PadTop, v0 * s.DilationWidth - s.PadLeft)
-                    (s.StrideHeight, s.StrideWidth)
-                    (s.OutHeight, s.OutWidth)
+                p.X
+                |> Approx.channels (o0 / s.OutChannelsPerGroup * s.InChannelsPerGroup + c0) 1
+                |> Approx.cut (read s.Rows u0) (read s.Columns v0)
 
-            let expected =
-                Approx.init (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun n o i j ->
-                    if o = o0 then unit * plane.Value[n, 0, i, j] else 0.0)
+            conv { p with K = Approx.oneHot unit (Operation.kernel s) (o0, c0, u0, v0) }
+            =~= Approx.init (Operation.output s) (fun n o i j -> if o = o0 then unit * plane.Value[n, 0, i, j] else 0.0)
+            |> named "conv(X, one-hot)" "the plane of X")
 
-            trial.Conv(s, x, k) =~= expected |> named "conv(X, one-hot)" "the plane of X")
+let private single value = Approx.numbers [ float<int64> value ]
 
 let private shapeCount =
     Law.ofFormula
@@ -215,68 +193,53 @@ let private shapeCount =
             "Dumoulin & Visin 2016, A guide to convolution arithmetic, relationship 15"
             "ceil for floor, dilation missing in the extent, a pad counted once"
          |> Law.reaching 50 0)
-        (fun subject case ->
-            let s = case.Problem
+        (fun subject s ->
+            let struct (height, width) = subject.OutputSize s
+            let counted (a: Axis) = int64 (Axes.fitting (a.Before + a.Size + a.After) a)
 
-            let counted size before after taps stride dilation =
-                let last = (taps - 1) * dilation
-
-                Seq.initInfinite (fun i -> i * stride + last)
-                |> Seq.takeWhile (fun row -> row <= size + before + after - 1)
-                |> Seq.length
-
-            let size value = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> float value)
-
-            let judge trial =
-                ignore<Trial> trial
-                let struct (height, width) = subject.OutputSize s
-
-                [
-                    size height
-                    =~= size (counted s.InHeight s.PadTop s.PadBottom s.KernelHeight s.StrideHeight s.DilationHeight)
-                    |> named "output height" "rows counted"
-                    size width
-                    =~= size (counted s.InWidth s.PadLeft s.PadRight s.KernelWidth s.StrideWidth s.DilationWidth)
-                    |> named "output width" "columns counted"
-                ]
-
-            Judge.ofCase false judge subject case)
+            [
+                single height =~= single (counted s.Rows)
+                |> named "output height" "rows counted"
+                single width =~= single (counted s.Columns)
+                |> named "output width" "columns counted"
+            ])
 
 /// Whole-number weights, 1 to 31, of the positions along one axis, without a period; rows and columns have others, so that a permutation shows,
 /// and so does an exchange of the two.
 let positionWeight (axis: int) (i: int) = float (1UL + Fill.mix (uint64 (2 * i + axis + 1)) % 31UL)
 
-let private positionWeights (s: ConvShape) = Array.init s.OutHeight (positionWeight 0), Array.init s.OutWidth (positionWeight 1)
+let private positionWeights (s: ConvShape) = Array.init s.Rows.Outputs (positionWeight 0), Array.init s.Columns.Outputs (positionWeight 1)
 
 /// Σ_{i,j} a_i·b_j·Y[n,o,i,j] of the definition, pushed through to the input: Σ_{c,u,v} K[o,c,u,v]·(Σ_{i,j} a_i·b_j·X[n,c,i·s+u·d−p,…]).
 /// The inner sums are shared by all output channels.
 [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
 let checksums (s: ConvShape) (x: float[]) (k: float[]) =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
-    let taps = s.KernelHeight * s.KernelWidth
-    let rows, columns = positionWeights s
+    let taps = int s.KernelPlane
+    let down, across = positionWeights s
+    let rows, columns = s.Rows, s.Columns
     let inner = Array.zeroCreate (s.Batch * s.InChannels * taps)
 
     for plane in 0 .. s.Batch * s.InChannels - 1 do
-        for u in 0 .. s.KernelHeight - 1 do
-            for v in 0 .. s.KernelWidth - 1 do
+        for u in 0 .. rows.Taps - 1 do
+            for v in 0 .. columns.Taps - 1 do
                 let mutable sum = 0.0
 
-                for i in 0 .. s.OutHeight - 1 do
-                    let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
+                for i in 0 .. rows.Outputs - 1 do
+                    let h = rows.Source(i, u)
 
-                    if h >= 0 && h < s.InHeight then
+                    if rows.Contains h then
                         let mutable row = 0.0
 
-                        for j in 0 .. s.OutWidth - 1 do
-                            let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+                        for j in 0 .. columns.Outputs - 1 do
+                            let w = columns.Source(j, v)
 
-                            if w >= 0 && w < s.InWidth then
-                                row <- row + columns[j] * x[(plane * s.InHeight + h) * s.InWidth + w]
+                            if columns.Contains w then
+                                row <- row + across[j] * x[(plane * rows.Size + h) * columns.Size + w]
 
-                        sum <- sum + rows[i] * row
+                        sum <- sum + down[i] * row
 
-                inner[plane * taps + u * s.KernelWidth + v] <- sum
+                inner[plane * taps + u * columns.Taps + v] <- sum
 
     Array.init (s.Batch * s.OutChannels) (fun at ->
         let n, o = at / s.OutChannels, at % s.OutChannels
@@ -291,17 +254,17 @@ let checksums (s: ConvShape) (x: float[]) (k: float[]) =
 /// The same sums of an output.
 [<MethodImpl(MethodImplOptions.AggressiveOptimization)>]
 let checksumsOf (s: ConvShape) (y: float[]) =
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
     let rows, columns = positionWeights s
 
     Array.init (s.Batch * s.OutChannels) (fun at ->
         let mutable sum = 0.0
 
-        for i in 0 .. s.OutHeight - 1 do
+        for i in 0 .. rows.Length - 1 do
             let mutable row = 0.0
 
-            for j in 0 .. s.OutWidth - 1 do
-                row <- row + columns[j] * y[at * plane + i * s.OutWidth + j]
+            for j in 0 .. columns.Length - 1 do
+                row <- row + columns[j] * y[at * plane + i * columns.Length + j]
 
             sum <- sum + rows[i] * row
 

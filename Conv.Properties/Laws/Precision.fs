@@ -80,19 +80,9 @@ let private precisionSum =
             Project =
                 fun s ->
                     // No padding, so that every output has the large term and its opposite; and three terms at least.
-                    let channels = if s.KernelHeight * s.KernelWidth >= 3 then 1 else 3
+                    let channels = if int s.KernelPlane >= 3 then 1 else 3
 
-                    ValueSome(
-                        s.With(
-                            inChannels = s.Groups * max channels s.InChannelsPerGroup,
-                            inHeight = max s.InHeight s.KernelExtentHeight,
-                            inWidth = max s.InWidth s.KernelExtentWidth,
-                            padTop = 0,
-                            padLeft = 0,
-                            padBottom = 0,
-                            padRight = 0
-                        )
-                    )
+                    ValueSome(Axes.valid (s.With(inChannels = s.Groups * max channels s.InChannelsPerGroup)))
         }
         (fun trial ->
             let s = trial.Shape
@@ -121,7 +111,7 @@ let private precisionSum =
 
             let k =
                 Approx.init (Operation.kernel s) (fun o c u v ->
-                    let at = (c * s.KernelHeight + u) * s.KernelWidth + v
+                    let at = (c * s.Rows.Taps + u) * s.Columns.Taps + v
                     let plus = (trial.Choose(0, 0, terms - 1) + 7 * o) % terms
 
                     if isParity then
@@ -144,37 +134,34 @@ let private parityOperands operation (trial: Trial) =
     match operation with
     | Operation.BackwardKernel ->
         // One pixel of each channel, where the window of some output reads.
+        let place (a: Axis) output tap = Math.Clamp(a.Source(output, tap), 0, a.Size - 1)
+
         let pixel salt =
-            let h =
-                pick 0 s.OutHeight salt * s.StrideHeight
-                + pick 1 s.KernelHeight salt * s.DilationHeight
+            let rows, columns = s.Rows, s.Columns
 
-            let w =
-                pick 1 s.OutWidth salt * s.StrideWidth
-                + pick 0 s.KernelWidth salt * s.DilationWidth
-
-            Math.Clamp(h - s.PadTop, 0, s.InHeight - 1), Math.Clamp(w - s.PadLeft, 0, s.InWidth - 1)
+            place rows (pick 0 rows.Outputs salt) (pick 1 rows.Taps salt),
+            place columns (pick 1 columns.Outputs salt) (pick 0 columns.Taps salt)
 
         let pixels = Array.init s.InChannels (fun c -> pick 2 s.Batch c, pixel c)
 
         Approx.init (Operation.input s) (fun n c h w ->
             let image, place = pixels[c]
-            let at = ((n * s.InChannels + c) * s.InHeight + h) * s.InWidth + w
+            let at = ((n * s.InChannels + c) * s.Rows.Size + h) * s.Columns.Size + w
             term (n = image && (h, w) = place) (uint64 at)),
         ones (Operation.output s)
     | Operation.BackwardBias ->
-        let pixels = s.OutHeight * s.OutWidth
+        let pixels = int s.OutputPlane
 
         Approx.init (Operation.output s) (fun n o i j ->
-            let at = (n * pixels + i * s.OutWidth + j)
+            let at = (n * pixels + i * s.Columns.Outputs + j)
             term (at = pick 0 (s.Batch * pixels) (13 * o)) (uint64 (o * s.Batch * pixels + at))),
         ones (1, 1, 1, 1)
     | _ ->
-        let og, taps = s.OutChannelsPerGroup, s.KernelHeight * s.KernelWidth
+        let og, taps = s.OutChannelsPerGroup, int s.KernelPlane
 
         ones (Operation.output s),
         Approx.init (Operation.kernel s) (fun o c u v ->
-            let at = (o % og * s.KernelHeight + u) * s.KernelWidth + v
+            let at = (o % og * s.Rows.Taps + u) * s.Columns.Taps + v
             let channel = o / og * s.InChannelsPerGroup + c
             term (at = pick 0 (og * taps) (7 * channel)) (uint64 (channel * og * taps + at)))
 
@@ -341,7 +328,7 @@ let private oneRounding =
 
             let k =
                 Approx.init (Operation.kernel s) (fun o c u v ->
-                    let at = (c * s.KernelHeight + u) * s.KernelWidth + v
+                    let at = (c * s.Rows.Taps + u) * s.Columns.Taps + v
                     let first = (trial.Choose(0, 0, terms - 1) + 11 * o) % terms
 
                     let further = (trial.Choose(1, 0, terms - 2) + 5 * o) % max 1 (terms - 1)

@@ -195,7 +195,7 @@ let private inPlace =
             Project =
                 fun s ->
                     let c = max 1 (min s.InChannels s.OutChannels)
-                    ValueSome(ConvShape(s.Batch, c, s.InHeight, s.InWidth, c, 1, 1, groups = c))
+                    ValueSome(s.With(inChannels = c, outChannels = c, groups = c).Along(fun a -> Axis(a.Size, 1)))
         }
         (fun trial ->
             if not (trial.Profile.TakesInPlace trial.Shape) then

@@ -8,9 +8,12 @@ open MathNet.Numerics
 open MathNet.Numerics.LinearAlgebra
 open Conv
 open Conv.Properties.Judging
+open Conv.Properties.Verbs
 
 let private d2l =
     "Zhang, Lipton, Li & Smola, Dive into Deep Learning, 'Multiple Input and Multiple Output Channels'"
+
+let private law kind id statement terms equation = Law.equation 0 kind id statement terms (Problem.ofTrial >> equation)
 
 // ---- FIGURE
 
@@ -29,11 +32,12 @@ let private figure outputs (trial: Trial) (s: ConvShape) =
     if trial.Profile.Supports s then
         trial.Conv(s, x, k)
     elif trial.Profile.Supports bordered then
-        trial.Conv(bordered, x, Approx.pad (0, 0, 1, 1) k)
+        trial.Conv(bordered, x, Approx.cut (Slice.padded 0 1 2) (Slice.padded 0 1 2) k)
     else
         [
             for u in 0..1 do
-                for v in 0..1 -> trial.Conv(tap, Approx.window (u, v) (1, 1) (2, 2) x, Approx.window (u, v) (1, 1) (1, 1) k)
+                for v in 0..1 ->
+                    trial.Conv(tap, Approx.cut (Slice.from u 2) (Slice.from v 2) x, Approx.cut (Slice.from u 1) (Slice.from v 1) k)
         ]
         |> List.reduce (+)
 
@@ -86,19 +90,8 @@ let private figureLaw =
 
 // ---- CHANNEL-SUM, OUT-STACK
 
-/// Input channel c of every group, and the kernel's slice for it: a problem with one input channel a group.
-let private oneChannel (trial: Trial) (x: Approx) (k: Approx) c =
-    let s = trial.Shape
-
-    trial.Conv(
-        s.With(inChannels = s.Groups),
-        x |> Approx.permute 1 s.Groups (fun g -> g * s.InChannelsPerGroup + c),
-        k |> Approx.channels c 1
-    )
-
 let private channelSum =
-    Law.equation
-        0
+    law
         Inductive
         "CHANNEL-SUM"
         "Y_j = Σ_c X_c ⋆ K_{j,c}: the convolution is the sum of its single-channel convolutions"
@@ -108,54 +101,57 @@ let private channelSum =
                     let cg = min 33 s.InChannelsPerGroup
                     ValueSome(s.With(inChannels = s.Groups * max 2 cg))
         }
-        (fun trial ->
-            let x, k = trial.X, trial.K
-            let parts = [ for c in 0 .. trial.Shape.InChannelsPerGroup - 1 -> oneChannel trial x k c ]
-
-            trial.Conv(trial.Shape, x, k) =~= List.reduce (+) parts
-            |> named "conv(X, K)" "Σ_c conv(X_c, K_c)")
+        (fun p ->
+            let parts = sum p [ for channel in inputChannels p -> conv channel ]
+            conv p =~= parts |> named "conv(X, K)" "Σ_c conv(X_c, K_c)")
 
 let private outStack =
-    Law.equation
-        0
+    law
         Compositional
         "OUT-STACK"
         "Y is the stack of the convolutions with parts of the output channels"
         { Law.terms "DEF-3" d2l "output indexing, tails and blocks of the output channels" with
             Project = fun s -> ValueSome(s.With(outChannels = s.Groups * max 2 s.OutChannelsPerGroup))
         }
-        (fun trial ->
-            let s, x, k = trial.Shape, trial.X, trial.K
-            let og = s.OutChannelsPerGroup
-            let split = trial.Choose(0, 1, og - 1)
-
-            let part first (count: int) =
-                trial.Conv(
-                    s.With(outChannels = s.Groups * count),
-                    x,
-                    k
-                    |> Approx.permute 0 (s.Groups * count) (fun o -> o / count * og + first + o % count)
-                )
-
-            let low, high = part 0 split, part split (og - split)
-
-            let stacked =
-                Approx.concat 1 [ low; high ]
-                |> Approx.permute 1 s.OutChannels (fun o ->
-                    let g, o = o / og, o % og
-
-                    if o < split then
-                        g * split + o
-                    else
-                        s.Groups * split + g * (og - split) + o - split)
-
-            trial.Conv(s, x, k) =~= stacked |> named "conv(X, K)" "the stacked parts")
+        (fun p ->
+            let split = p.Choose(0, 1, p.Shape.OutChannelsPerGroup - 1)
+            let stacked = stackWithin p [ for part in outputsInTwo split p -> conv part ]
+            conv p =~= stacked |> named "conv(X, K)" "the stacked parts")
 
 // ---- POINTWISE-MATMUL
 
+/// K·X over the pixels that the stride keeps, image by image and group by group, and the error of sums in double.
+let private matrixProduct (p: Problem) =
+    let s, x, k = p.Shape, p.X, p.K
+    let cg, og, plane = s.InChannelsPerGroup, s.OutChannelsPerGroup, int s.OutputPlane
+    let read (a: Axis) = Slice.every a.Stride (a.Source(0, 0)) a.Outputs
+    let pixels = x |> Approx.cut (read s.Rows) (read s.Columns)
+    let product = Values.zeros (Operation.output s)
+
+    if not p.Trial.Planning then
+        // The run has threads of its own, and these products are small.
+        Control.UseSingleThread()
+
+        for n in 0 .. s.Batch - 1 do
+            for g in 0 .. s.Groups - 1 do
+                let weights = Matrix<float>.Build.Dense(og, cg, fun o c -> k.Value[g * og + o, c, 0, 0])
+
+                let columns =
+                    Matrix<float>.Build.Dense(cg, plane, fun c p -> pixels.Value.Data[(n * s.InChannels + g * cg + c) * plane + p])
+
+                let result = weights * columns
+
+                for o in 0 .. og - 1 do
+                    for p in 0 .. plane - 1 do
+                        product.Data[(n * s.OutChannels + g * og + o) * plane + p] <- result[o, p]
+
+    {
+        Value = product
+        Error = Bound.ofOracle Operation.Forward s x.Value.Data k.Value.Data [||]
+    }
+
 let private pointwiseMatmul =
-    Law.equation
-        0
+    law
         ModelBased
         "POINTWISE-MATMUL"
         "a 1×1 convolution is the matrix product K·X over the pixels that the stride keeps, for each group"
@@ -163,41 +159,7 @@ let private pointwiseMatmul =
             Relates = false
             Project = fun s -> ValueSome(s.With(kernelHeight = 1, kernelWidth = 1))
         }
-        (fun trial ->
-            let s, x, k = trial.Shape, trial.X, trial.K
-            let y = trial.Conv(s, x, k)
-            let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
-
-            let pixels =
-                x
-                |> Approx.window (-s.PadTop, -s.PadLeft) (s.StrideHeight, s.StrideWidth) (s.OutHeight, s.OutWidth)
-
-            let plane = s.OutHeight * s.OutWidth
-            let product = Values.zeros (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth)
-
-            if not trial.Planning then
-                // The run has threads of its own, and these products are small.
-                Control.UseSingleThread()
-
-                for n in 0 .. s.Batch - 1 do
-                    for g in 0 .. s.Groups - 1 do
-                        let weights = Matrix<float>.Build.Dense(og, cg, fun o c -> k.Value[g * og + o, c, 0, 0])
-
-                        let columns =
-                            Matrix<float>.Build.Dense(cg, plane, fun c p -> pixels.Value.Data[(n * s.InChannels + g * cg + c) * plane + p])
-
-                        let result = weights * columns
-
-                        for o in 0 .. og - 1 do
-                            for p in 0 .. plane - 1 do
-                                product.Data[(n * s.OutChannels + g * og + o) * plane + p] <- result[o, p]
-
-            y
-            =~= {
-                    Value = product
-                    Error = Bound.ofOracle Operation.Forward s x.Value.Data k.Value.Data [||]
-                }
-            |> named "conv(X, K)" "K·X")
+        (fun p -> conv p =~= matrixProduct p |> named "conv(X, K)" "K·X")
 
 // ---- PARAMETER-COUNT
 
@@ -255,37 +217,19 @@ let private parameterCount =
                     // Every tap meets data, and there are more outputs than parameters of one output channel.
                     let cg, g = min 2 s.InChannelsPerGroup, min 2 s.Groups
                     let og = if g > 1 then 1 else min 2 s.OutChannelsPerGroup
-                    let kh, kw = min 3 s.KernelHeight, min 3 s.KernelWidth
-                    let rows = max 3 (cg * kh)
-                    let columns = kw + 2
-                    let height = (rows - 1) * s.StrideHeight + (kh - 1) * s.DilationHeight + 1
-                    let width = (columns - 1) * s.StrideWidth + (kw - 1) * s.DilationWidth + 1
 
-                    ValueSome(
-                        ConvShape(
-                            1,
-                            cg * g,
-                            height,
-                            width,
-                            og * g,
-                            kh,
-                            kw,
-                            s.StrideHeight,
-                            s.StrideWidth,
-                            min 1 s.PadTop,
-                            min 1 s.PadLeft,
-                            0,
-                            0,
-                            s.DilationHeight,
-                            s.DilationWidth,
-                            g
-                        )
-                    )
+                    /// As long as so many windows read.
+                    let read outputs taps (a: Axis) =
+                        let size = (outputs - 1) * a.Stride + (taps - 1) * a.Dilation + 1
+                        Axis(size, taps, a.Stride, min 1 a.Before, 0, a.Dilation)
+
+                    let kh, kw = min 3 s.Rows.Taps, min 3 s.Columns.Taps
+                    ValueSome(ConvShape(1, cg * g, og * g, read (max 3 (cg * kh)) kh s.Rows, read (kw + 2) kw s.Columns, g))
         }
         (fun trial ->
             let s, x = trial.Shape, trial.X
             let unit = trial.KernelUnit
-            let kernelDims = s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth
+            let kernelDims = Operation.kernel s
             let noBias = Approx.zeros (s.OutChannels, 1, 1, 1)
 
             let responses (conv: Approx -> Approx -> Approx) =
@@ -358,7 +302,7 @@ let countMultiplyAdds (s: ConvShape) =
 
     y |> Array.sumBy _.Products, y |> Array.sumBy _.Sums
 
-let private single value = Approx.init (1, 1, 1, 1) (fun _ _ _ _ -> float value)
+let private single value = Approx.numbers [ float<int64> value ]
 
 let private cost =
     Law.ofFormula
@@ -367,53 +311,26 @@ let private cost =
         "multiply-adds counted by running the loop on a counting scalar equal n·h_o·w_o·k_h·k_w·c_i·c_o/G, zeros of the padding included; beside it the in-bounds count"
         CostFormula
         (Law.terms "CNT-2" d2l "a cost formula that only restates itself")
-        (fun subject case ->
-            let padded = case.Problem
+        (fun subject padded ->
+            let valid = Axes.valid padded
+            let products, sums = countMultiplyAdds valid
+            let formula, many = single (subject.MultiplyAdds valid), 1_000_003
 
-            let valid =
-                padded.With(
-                    inHeight = max padded.InHeight padded.KernelExtentHeight,
-                    inWidth = max padded.InWidth padded.KernelExtentWidth,
-                    padTop = 0,
-                    padLeft = 0,
-                    padBottom = 0,
-                    padRight = 0
-                )
-
-            // The same with its zeros written out.
-            let written =
-                padded.With(
-                    inHeight = padded.InHeight + padded.PadTop + padded.PadBottom,
-                    inWidth = padded.InWidth + padded.PadLeft + padded.PadRight,
-                    padTop = 0,
-                    padLeft = 0,
-                    padBottom = 0,
-                    padRight = 0
-                )
-
-            let many = 1_000_003
-
-            let judge trial =
-                ignore<Trial> trial
-                let products, sums = countMultiplyAdds valid
-                let formula = single (subject.MultiplyAdds valid)
-
-                [
-                    formula =~= single products |> named "formula" "products counted"
-                    formula =~= single sums |> named "formula" "sums counted"
-                    single (subject.MultiplyAdds padded)
-                    =~= single (fst (countMultiplyAdds written))
-                    |> named "formula with padding" "products counted, zeros included"
-                    // Beyond 32 bits.
-                    single (subject.MultiplyAdds(valid.With(batch = many * valid.Batch)))
-                    =~= single (int64 many * products)
-                    |> named $"formula of {many} times the batch" "as many times the products"
-                    // Beside it, with padding: what meets the image.
-                    single padded.InBoundsMultiplyAdds =~= single (fst (countMultiplyAdds padded))
-                    |> named "in-bounds multiply-adds" "products counted"
-                ]
-
-            Judge.ofCase false judge subject case)
+            [
+                formula =~= single products |> named "formula" "products counted"
+                formula =~= single sums |> named "formula" "sums counted"
+                // The same with its zeros written out.
+                single (subject.MultiplyAdds padded)
+                =~= single (fst (countMultiplyAdds (padded.Along(fun a -> a.Unpadded))))
+                |> named "formula with padding" "products counted, zeros included"
+                // Beyond 32 bits.
+                single (subject.MultiplyAdds(valid.With(batch = many * valid.Batch)))
+                =~= single (int64 many * products)
+                |> named $"formula of {many} times the batch" "as many times the products"
+                // Beside it, with padding: what meets the image.
+                single padded.InBoundsMultiplyAdds =~= single (fst (countMultiplyAdds padded))
+                |> named "in-bounds multiply-adds" "products counted"
+            ])
 
 // ---- BLOCKS
 
@@ -440,22 +357,17 @@ let private blocksLaw =
             "the cost of bottleneck, depthwise separable and grouped blocks, counted by running the loop, is the claimed part of the dense one's"
             CostFormula
             (Law.terms "CNT-2" (d2l + "; He et al. 2015; Howard et al. 2017") "wrong claims about savings")
-            (fun subject case ->
-                let judge trial =
-                    ignore<Trial> trial
+            (fun subject _ ->
+                [
+                    for name, layers, dense, numerator, denominator in blocks do
+                        let formula = layers |> List.sumBy subject.MultiplyAdds
+                        let counted = layers |> List.sumBy (countMultiplyAdds >> fst)
+                        single formula =~= single counted |> named $"{name}: formula" "products counted"
 
-                    [
-                        for name, layers, dense, numerator, denominator in blocks do
-                            let formula = layers |> List.sumBy subject.MultiplyAdds
-                            let counted = layers |> List.sumBy (countMultiplyAdds >> fst)
-                            single formula =~= single counted |> named $"{name}: formula" "products counted"
-
-                            single (denominator * counted)
-                            =~= single (numerator * fst (countMultiplyAdds dense))
-                            |> named $"{name}: {denominator} times its cost" $"{numerator} times the dense one's"
-                    ]
-
-                Judge.ofCase false judge subject case)
+                        single (denominator * counted)
+                        =~= single (numerator * fst (countMultiplyAdds dense))
+                        |> named $"{name}: {denominator} times its cost" $"{numerator} times the dense one's"
+                ])
 
     { law with Fixed = true }
 

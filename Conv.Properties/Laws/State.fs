@@ -6,19 +6,24 @@ open Conv
 open Conv.Properties.Judging
 open Conv.Properties.Resources
 
+/// The shape with other rows, or other columns, when it is asked for: it may be none.
+let private rows (s: ConvShape) (change: Axis -> Axis) () = s |> Axes.replace 0 (change s.Rows)
+
+let private columns (s: ConvShape) (change: Axis -> Axis) () = s |> Axes.replace 1 (change s.Columns)
+
 /// The shape with one of stride, dilation, pads and groups changed, its tensors as large as before if that can be.
 let private neighbour (trial: Trial) =
     let s = trial.Shape
 
     let candidates =
         [
-            fun () -> s.With(strideHeight = s.StrideHeight + 1)
-            fun () -> s.With(strideWidth = max 1 (s.StrideWidth - 1))
-            fun () -> s.With(dilationHeight = s.DilationHeight + 1)
-            fun () -> s.With(dilationWidth = max 1 (s.DilationWidth - 1))
-            fun () -> s.With(padTop = s.PadTop + 1, padBottom = max 0 (s.PadBottom - 1))
-            fun () -> s.With(padLeft = max 0 (s.PadLeft - 1), padRight = s.PadRight + 1)
-            fun () -> s.With(padTop = s.PadBottom, padBottom = s.PadTop)
+            rows s (fun a -> a.With(stride = a.Stride + 1))
+            columns s (fun a -> a.With(stride = max 1 (a.Stride - 1)))
+            rows s (fun a -> a.With(dilation = a.Dilation + 1))
+            columns s (fun a -> a.With(dilation = max 1 (a.Dilation - 1)))
+            rows s (fun a -> a.With(before = a.Before + 1, after = max 0 (a.After - 1)))
+            columns s (fun a -> a.With(before = max 0 (a.Before - 1), after = a.After + 1))
+            rows s (fun a -> a.With(before = a.After, after = a.Before))
             fun () ->
                 if s.Groups > 1 then
                     s.With(groups = 1, inChannels = s.InChannelsPerGroup)
@@ -40,19 +45,21 @@ let private neighbour (trial: Trial) =
 /// The shape with windows that differ on tensors of the same size, or with tensors that grow or shrink.
 let private resized (trial: Trial) =
     let s = trial.Shape
+    let longer (more: int) (a: Axis) = a.With(size = a.Size + more)
+    let halved (a: Axis) = a.With(size = max a.Extent (a.Size / 2))
 
     let candidates =
         [
             // Windows that differ, on tensors as large as before.
-            fun () -> s.With(dilationHeight = s.DilationHeight + 1, padBottom = s.PadBottom + s.KernelHeight - 1)
-            fun () -> s.With(dilationWidth = s.DilationWidth + 1, padRight = s.PadRight + s.KernelWidth - 1)
-            fun () -> s.With(strideHeight = s.StrideHeight + 1, padTop = s.PadTop + s.OutHeight - 1)
+            rows s (fun a -> a.With(dilation = a.Dilation + 1, after = a.After + a.Taps - 1))
+            columns s (fun a -> a.With(dilation = a.Dilation + 1, after = a.After + a.Taps - 1))
+            rows s (fun a -> a.With(stride = a.Stride + 1, before = a.Before + a.Outputs - 1))
             // Buffers that grow and shrink.
             fun () -> s.With(batch = s.Batch + 1)
-            fun () -> s.With(inHeight = s.InHeight + 2, inWidth = max s.KernelExtentWidth (s.InWidth / 2))
-            fun () -> s.With(inWidth = s.InWidth + 3, inHeight = max s.KernelExtentHeight (s.InHeight / 2))
+            fun () -> s.WithAxes [| longer 2 s.Rows; halved s.Columns |]
+            fun () -> s.WithAxes [| halved s.Rows; longer 3 s.Columns |]
             fun () -> s.With(outChannels = s.OutChannels + s.Groups, inChannels = s.Groups * max 1 (s.InChannelsPerGroup / 2))
-            fun () -> s.With(kernelHeight = s.KernelHeight + 1, padTop = s.PadTop + s.DilationHeight)
+            rows s (fun a -> a.With(taps = a.Taps + 1, before = a.Before + a.Dilation))
         ]
 
     try
@@ -298,6 +305,79 @@ let private batchInvariant =
                 |> named $"the first of {fewer.Batch}" $"image {at} of {s.Batch}"
             ])
 
+/// What a prepared convolution says of an input is the definition's.
+let private runIs (trial: Trial) (made: PreparedRuns) (s: ConvShape) x k b name =
+    trial.RunOf(made, s, x, k, b)
+    =~= trial.OracleOf(Operation.Forward, s, x, k, ?bias = b)
+    |> named name "the definition"
+
+/// One that has run often.
+let private ranOften (trial: Trial) =
+    let s, k, b = trial.Shape, trial.K, Some trial.B
+    let made = trial.Prepare(s, k, b)
+
+    for _ in 2 .. runs - 1 do
+        trial.RunOf(made, s, trial.X2, k, b) |> ignore<Approx>
+
+    [ runIs trial made s trial.X k b $"run {runs} of one" ]
+
+/// Many that live at once, each with signs of its own.
+let private manyAtOnce (trial: Trial) =
+    let s, x, k = trial.Shape, trial.X, trial.K
+
+    let signed i (a: Approx) =
+        let data =
+            a.Value.Data
+            |> Array.mapi (fun at v -> if Fill.mix (uint64 (31 * at + i)) % 2UL = 0UL then v else -v)
+
+        Approx.exact (Values.withData data a.Value)
+
+    let count = [| 6; 10; 18 |][trial.Choose(0, 0, 2)]
+    let made = Array.init count (fun i -> trial.Prepare(s, signed i k, Some(signed i trial.B)))
+
+    [
+        for i in List.distinct [ 0; 1; count / 2; count - 1 ] do
+            runIs trial made[i] s x (signed i k) (Some(signed i trial.B)) $"number {i + 1} of {count} that are prepared"
+        trial.Release made[0]
+        // Before more are released than a pool of them holds.
+        let next = trial.Prepare(s, -k, None)
+        runIs trial next s x -k None "one without a bias, when the first is released"
+        Array.tail made |> Array.iter trial.Release
+    ]
+
+/// Two, and those that come after either is released.
+let private twoLives (trial: Trial) =
+    let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+    let s2 = another trial
+    let x2, k2 = trial.Draw(Role.Input2, Operation.input s2), trial.Draw(Role.Kernel2, Operation.kernel s2)
+    let b2 = trial.Draw(Role.Bias, (s2.OutChannels, 1, 1, 1)) |> (~-)
+    let is = runIs trial
+    let first = trial.Prepare(s, k, Some b)
+    // With the weights of the first: what they have in common is not one's to change or to release.
+    let alike () = trial.Prepare(s, k, Some -b), trial.Prepare(s, k, Some b)
+    let early = if trial.Choose(0, 0, 1) = 0 then Some(alike ()) else None
+    let second = trial.Prepare(s2, k2, Some b2)
+
+    [
+        is first s x k (Some b) "the first of two"
+        is second s2 x2 k2 (Some b2) "the second of two"
+        is first s x k (Some b) "the first, after the second"
+        is first s (negated trial 2 x) k (Some b) "the first, one number of its input changed where it stands"
+        let twin, like = early |> Option.defaultWith alike
+        is twin s x k (Some -b) "the weights of the first, with another bias"
+        trial.Release first
+        // As large as the first was, and without a bias.
+        let third = trial.Prepare(s, -k, None)
+        is second s2 x2 k2 (Some b2) "the second, when the first is released and another prepared"
+        is third s x -k None "the third, without a bias, after one with"
+        is like s x k (Some b) "one like the first, when that is released and another prepared"
+        let fourth = trial.Prepare(s, k, Some b)
+        is fourth s x k (Some b) "the fourth, like the first"
+        is second s2 x2 k2 (Some b2) "the second, after the fourth"
+        trial.Release second
+        is third s x -k None "the third, after the release of the second"
+    ]
+
 let private preparedLife =
     Law.equations
         5
@@ -313,71 +393,10 @@ let private preparedLife =
             Beyond = Law.beyond 16 2
         }
         (fun trial ->
-            let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
-            let s2 = another trial
-            let x2, k2 = trial.Draw(Role.Input2, Operation.input s2), trial.Draw(Role.Kernel2, Operation.kernel s2)
-            let b2 = trial.Draw(Role.Bias, (s2.OutChannels, 1, 1, 1)) |> (~-)
-
-            let is made (s: ConvShape) x k b name =
-                trial.RunOf(made, s, x, k, b)
-                =~= trial.OracleOf(Operation.Forward, s, x, k, ?bias = b)
-                |> named name "the definition"
-
             match trial.Choose(1, 0, 4) with
-            | 0 ->
-                let made = trial.Prepare(s, k, Some b)
-
-                for _ in 2 .. runs - 1 do
-                    trial.RunOf(made, s, trial.X2, k, Some b) |> ignore<Approx>
-
-                [ is made s x k (Some b) $"run {runs} of one" ]
-            | 4 ->
-                // Each with signs of its own.
-                let signed i (a: Approx) =
-                    let data =
-                        a.Value.Data
-                        |> Array.mapi (fun at v -> if Fill.mix (uint64 (31 * at + i)) % 2UL = 0UL then v else -v)
-
-                    Approx.exact (Values.withData data a.Value)
-
-                let count = [| 6; 10; 18 |][trial.Choose(0, 0, 2)]
-                let made = Array.init count (fun i -> trial.Prepare(s, signed i k, Some(signed i b)))
-
-                [
-                    for i in List.distinct [ 0; 1; count / 2; count - 1 ] do
-                        is made[i] s x (signed i k) (Some(signed i b)) $"number {i + 1} of {count} that are prepared"
-                    trial.Release made[0]
-                    // Before more are released than a pool of them holds.
-                    let next = trial.Prepare(s, -k, None)
-                    is next s x -k None "one without a bias, when the first is released"
-                    Array.tail made |> Array.iter trial.Release
-                ]
-            | _ ->
-                let first = trial.Prepare(s, k, Some b)
-                // With the weights of the first: what they have in common is not one's to change or to release.
-                let alike () = trial.Prepare(s, k, Some -b), trial.Prepare(s, k, Some b)
-                let early = if trial.Choose(0, 0, 1) = 0 then Some(alike ()) else None
-                let second = trial.Prepare(s2, k2, Some b2)
-
-                [
-                    is first s x k (Some b) "the first of two"
-                    is second s2 x2 k2 (Some b2) "the second of two"
-                    is first s x k (Some b) "the first, after the second"
-                    is first s (negated trial 2 x) k (Some b) "the first, one number of its input changed where it stands"
-                    let twin, like = early |> Option.defaultWith alike
-                    is twin s x k (Some -b) "the weights of the first, with another bias"
-                    trial.Release first
-                    // As large as the first was, and without a bias.
-                    let third = trial.Prepare(s, -k, None)
-                    is second s2 x2 k2 (Some b2) "the second, when the first is released and another prepared"
-                    is third s x -k None "the third, without a bias, after one with"
-                    is like s x k (Some b) "one like the first, when that is released and another prepared"
-                    let fourth = trial.Prepare(s, k, Some b)
-                    is fourth s x k (Some b) "the fourth, like the first"
-                    is second s2 x2 k2 (Some b2) "the second, after the fourth"
-                    trial.Release second
-                    is third s x -k None "the third, after the release of the second"
-                ])
+            | 0 -> ranOften trial
+            | 4 -> manyAtOnce trial
+            | _ -> twoLives trial)
 
 /// Threads that a process is granted: more than a small problem has rows, as many as divide few sizes, and one.
 let private granted = [| 16; 3; 1 |]

@@ -138,6 +138,64 @@ let private inTwo (s: ConvShape) (choose: int -> int) : (string * Part list) lis
             cut s.OutChannels (fun first count -> { Shape = s.With(outChannels = count); Image = 0; Input = 0; Output = first })
     ]
 
+/// A view that begins at an image and a channel of another.
+let private from image channel (view: TensorView) =
+    TensorView(view.Offset + image * view.Stride0 + channel * view.Stride1, view.Stride0, view.Stride1, view.Stride2, view.Stride3)
+
+/// The convolution put together from parts that are read and written where they stand in the tensors of the whole; what stands in the output at
+/// last, and what stood there after each part.
+let private joined (trial: Trial) way (parts: Part list) =
+    let s, x, k, b = trial.Shape, trial.X, trial.K, trial.B
+    let channelsLast = trial.Choose(2, 0, 1) = 1
+
+    let view (_, d1, d2, d3) =
+        if channelsLast then
+            TensorView.ChannelsLast(d1, d2, d3)
+        else
+            TensorView.Dense(d1, d2, d3)
+
+    let xView, kView, yView = view (Operation.input s), view (Operation.kernel s), view (Operation.output s)
+    let xs, ks = viewed x (int s.InputLength) xView, viewed k (int s.KernelLength) kView
+    let ys = Array.create (max 1 (int s.OutputLength)) nanf
+
+    let read (shape: ConvShape) (view: TensorView) = Values.init (Operation.output shape) (fun n o i j -> float ys[view.At(n, o, i, j)])
+
+    /// What stood in the view of each part after its call.
+    let left = ResizeArray<Values>()
+
+    let call part =
+        let out = yView |> from part.Image part.Output
+        let count = part.Shape.OutChannels
+
+        let run shape _ _ bias =
+            trial.Subject.Viewed
+                shape
+                (struct (xs, xView |> from part.Image part.Input))
+                (struct (ks, kView |> from part.Output 0))
+                bias
+                (struct (ys, out))
+
+            left.Add(read shape out)
+            Array.map float32 left[left.Count - 1].Data
+
+        let own =
+            x
+            |> Approx.images part.Image part.Shape.Batch
+            |> Approx.channels part.Input part.Shape.InChannels
+
+        trial.ConvBy(run, part.Shape, own, Approx.images part.Output count k, Some(Approx.images part.Output count b))
+
+    let stack = Approx.concat (if way = "images" then 0 else 1)
+    let computed = stack (List.map call parts)
+
+    let after =
+        if left.Count = parts.Length then
+            Some(stack [ for part in left -> Approx.exact part ])
+        else
+            None
+
+    computed, Approx.exact (read s yView), after
+
 let private viewParts =
     Law.equations
         5
@@ -165,68 +223,17 @@ let private viewParts =
             if not (parts |> List.forall (fun part -> takes part.Shape)) then
                 raise Declined
 
-            let channelsLast = trial.Choose(2, 0, 1) = 1
-
-            let view (_, d1, d2, d3) =
-                if channelsLast then
-                    TensorView.ChannelsLast(d1, d2, d3)
-                else
-                    TensorView.Dense(d1, d2, d3)
-
-            let from first second (view: TensorView) =
-                TensorView(
-                    view.Offset + first * view.Stride0 + second * view.Stride1,
-                    view.Stride0,
-                    view.Stride1,
-                    view.Stride2,
-                    view.Stride3
-                )
-
-            let xView, kView = view (Operation.input s), view (Operation.kernel s)
-            let xs, ks = viewed x (int s.InputLength) xView, viewed k (int s.KernelLength) kView
-            let yView = view (Operation.output s)
-            let ys = Array.create (max 1 (int s.OutputLength)) nanf
-
-            let read (shape: ConvShape) (view: TensorView) =
-                Values.init (Operation.output shape) (fun n o i j -> float ys[view.At(n, o, i, j)])
-
-            /// What stood in the view of each part after its call.
-            let left = ResizeArray<Values>()
-
-            let computed =
-                [
-                    for part in parts do
-                        let out = yView |> from part.Image part.Output
-
-                        let run shape _ _ bias =
-                            trial.Subject.Viewed
-                                shape
-                                (struct (xs, xView |> from part.Image part.Input))
-                                (struct (ks, kView |> from part.Output 0))
-                                bias
-                                (struct (ys, out))
-
-                            left.Add(read shape out)
-                            Array.map float32 left[left.Count - 1].Data
-
-                        let own =
-                            x
-                            |> Approx.images part.Image part.Shape.Batch
-                            |> Approx.channels part.Input part.Shape.InChannels
-
-                        let count = part.Shape.OutChannels
-                        trial.ConvBy(run, part.Shape, own, Approx.images part.Output count k, Some(Approx.images part.Output count b))
-                ]
-
-            let joined parts = parts |> Approx.concat (if way = "images" then 0 else 1)
+            let computed, last, after = joined trial way parts
 
             [
-                joined computed =~= trial.Conv(s, x, k, b)
+                computed =~= trial.Conv(s, x, k, b)
                 |> named $"two parts of its {way}, through views" "the whole"
                 // The second has not written over the first.
-                if left.Count = parts.Length then
-                    Approx.exact (read s yView) =?= joined [ for part in left -> Approx.exact part ]
+                match after with
+                | Some after ->
+                    last =?= after
                     |> named "what stands in the output at last" "what stood there after each part"
+                | None -> ()
             ])
 
 let laws = [ stridedViews; viewParts ]

@@ -15,18 +15,18 @@ let private meetsBy row column =
         | ValueSome i, ValueSome j -> ValueSome(struct (i, j))
         | _ -> ValueNone
 
-let private row (s: ConvShape) (p: Pixel) u = meeting p.H u s.StrideHeight s.DilationHeight s.PadTop s.OutHeight
-let private column (s: ConvShape) (p: Pixel) v = meeting p.W v s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth
+let private row (s: ConvShape) (p: Pixel) u = meeting p.H u s.Rows.Stride s.Rows.Dilation s.Rows.Before s.Rows.Outputs
+let private column (s: ConvShape) (p: Pixel) v = meeting p.W v s.Columns.Stride s.Columns.Dilation s.Columns.Before s.Columns.Outputs
 
 let private input =
     [
         { honest with
-            Meets = meetsBy (fun s p u -> meeting p.H u s.StrideHeight s.DilationHeight s.PadBottom s.OutHeight) column
+            Meets = meetsBy (fun s p u -> meeting p.H u s.Rows.Stride s.Rows.Dilation s.Rows.After s.Rows.Outputs) column
         }
         |> Piece.ofOperators "q128-bottom-pad-in-the-gradient" "The gradient of the input mirrors the pads of rows: it takes the one below."
 
         { honest with
-            Meets = meetsBy row (fun s p v -> meeting p.W v s.StrideWidth s.DilationWidth s.PadRight s.OutWidth)
+            Meets = meetsBy row (fun s p v -> meeting p.W v s.Columns.Stride s.Columns.Dilation s.Columns.After s.Columns.Outputs)
         }
         |> Piece.ofOperators
             "q129-right-pad-in-the-gradient"
@@ -36,12 +36,12 @@ let private input =
             Meets =
                 meetsBy row (fun s p v ->
                     let outputs =
-                        if s.StrideWidth > 1 && s.InWidth % 2 = 1 then
-                            (s.InWidth - 1) / s.StrideWidth
+                        if s.Columns.Stride > 1 && s.Columns.Size % 2 = 1 then
+                            (s.Columns.Size - 1) / s.Columns.Stride
                         else
-                            s.OutWidth
+                            s.Columns.Outputs
 
-                    meeting p.W v s.StrideWidth s.DilationWidth s.PadLeft (min outputs s.OutWidth))
+                    meeting p.W v s.Columns.Stride s.Columns.Dilation s.Columns.Before (min outputs s.Columns.Outputs))
         }
         |> Piece.ofOperators
             "q130-odd-width-of-the-gradient"
@@ -50,7 +50,7 @@ let private input =
         { honest with
             Weight =
                 fun s k p o u v ->
-                    let o = if s.DilationHeight > 1 then o % s.OutChannelsPerGroup else o
+                    let o = if s.Rows.Dilation > 1 then o % s.OutChannelsPerGroup else o
                     honest.Weight s k p o u v
         }
         |> Piece.ofOperators
@@ -61,7 +61,7 @@ let private input =
             Weight =
                 fun s k p o u v ->
                     // Gathered with a flipped kernel; only the square ones are flipped back.
-                    let v = if s.KernelHeight = s.KernelWidth then v else s.KernelWidth - 1 - v
+                    let v = if s.Rows.Taps = s.Columns.Taps then v else s.Columns.Taps - 1 - v
                     honest.Weight s k p o u v
         }
         |> Piece.ofOperators "q132-oblong-kernel-flipped" "The gradient of the input flips a kernel that is not square in its columns."
@@ -86,7 +86,7 @@ let private kernel =
         { honest with
             Reading =
                 { Textbook.honest with
-                    InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadRight
+                    InputColumn = fun s at v -> at.J * s.Columns.Stride + v * s.Columns.Dilation - s.Columns.After
                 }
         }
         |> Piece.ofOperators "q135-right-pad-in-the-weight-gradient" "The gradient of the kernel takes the right pad for the left one."
@@ -96,8 +96,8 @@ let private kernel =
                 { Textbook.honest with
                     InputRow =
                         fun s at u ->
-                            let gap = if s.StrideHeight > 1 then 1 else s.DilationHeight
-                            at.I * s.StrideHeight + u * gap - s.PadTop
+                            let gap = if s.Rows.Stride > 1 then 1 else s.Rows.Dilation
+                            at.I * s.Rows.Stride + u * gap - s.Rows.Before
                 }
         }
         |> Piece.ofOperators
@@ -122,10 +122,10 @@ let private kernel =
         { honest with
             Counts =
                 fun s at ->
-                    s.OutHeight % 2 = 0
-                    || s.OutWidth % 2 = 0
-                    || at.I < s.OutHeight - 1
-                    || at.J < s.OutWidth - 1
+                    s.Rows.Outputs % 2 = 0
+                    || s.Columns.Outputs % 2 = 0
+                    || at.I < s.Rows.Outputs - 1
+                    || at.J < s.Columns.Outputs - 1
         }
         |> Piece.ofOperators
             "q138-last-pixel-of-an-odd-image"
@@ -140,7 +140,7 @@ let private bias =
                     let mutable sum = 0f
 
                     for n in 0 .. s.Batch - 1 do
-                        for i in 0 .. s.OutHeight - 1 do
+                        for i in 0 .. s.Rows.Outputs - 1 do
                             sum <- sum + dy[outputIndex s n o i 0]
 
                     sum
@@ -157,10 +157,10 @@ let private bias =
                 fun s dy o ->
                     let mutable sum = 0f
                     // Planes of dY as large as those of X.
-                    let plane = s.InHeight * s.InWidth
+                    let plane = int s.InputPlane
 
                     for n in 0 .. s.Batch - 1 do
-                        for at in 0 .. s.OutHeight * s.OutWidth - 1 do
+                        for at in 0 .. int s.OutputPlane - 1 do
                             sum <- sum + dy[((n * s.OutChannels + o) * plane + at) % dy.Length]
 
                     sum
@@ -175,7 +175,11 @@ let private transposed =
         { honest with
             FinishPixel =
                 fun s b p sum ->
-                    let last = (s.OutWidth - 1) * s.StrideWidth + s.KernelExtentWidth - s.PadLeft - s.PadRight
+                    let last =
+                        (s.Columns.Outputs - 1) * s.Columns.Stride + s.Columns.Extent
+                        - s.Columns.Before
+                        - s.Columns.After
+
                     honest.FinishPixel s b p (if p.W >= last then 0f else sum)
         }
         |> Piece.ofOperators "q142-output-padding-of-columns" "Columns of output padding hold the bias alone; rows are computed."
@@ -184,7 +188,7 @@ let private transposed =
             Target =
                 fun s at t ->
                     let p = honest.Target s at t
-                    { p with H = p.H + s.PadTop - s.PadBottom }
+                    { p with H = p.H + s.Rows.Before - s.Rows.After }
         }
         |> Piece.ofOperators "q143-cut-from-below" "The transposed convolution cuts off above what belongs below."
 
@@ -192,7 +196,7 @@ let private transposed =
             Target =
                 fun s at t ->
                     let p = honest.Target s at t
-                    if s.DilationWidth > 1 then { p with Channel = t.C } else p
+                    if s.Columns.Dilation > 1 then { p with Channel = t.C } else p
         }
         |> Piece.ofOperators
             "q144-dilated-transposed-loses-the-group"
@@ -202,11 +206,7 @@ let private transposed =
             Scattered =
                 fun s k at t ->
                     // Windows that do not overlap are copied, the last one without its edge.
-                    if
-                        s.StrideHeight > s.KernelExtentHeight
-                        && at.I = s.OutHeight - 1
-                        && s.OutHeight > 1
-                    then
+                    if s.Rows.Stride > s.Rows.Extent && at.I = s.Rows.Outputs - 1 && s.Rows.Outputs > 1 then
                         0f
                     else
                         honest.Scattered s k at t

@@ -7,20 +7,20 @@ open Conv.Properties.Textbook
 
 
 let private dense3x3 (s: ConvShape) =
-    s.KernelHeight = 3
-    && s.KernelWidth = 3
-    && s.DilationHeight = 1
-    && s.DilationWidth = 1
+    s.Rows.Taps = 3
+    && s.Columns.Taps = 3
+    && s.Rows.Dilation = 1
+    && s.Columns.Dilation = 1
 
 /// Where a Winograd path is taken, which writes tiles of four by four.
-let private winograd (s: ConvShape) = dense3x3 s && s.StrideHeight = 1 && s.StrideWidth = 1
+let private winograd (s: ConvShape) = dense3x3 s && s.Rows.Stride = 1 && s.Columns.Stride = 1
 
 let private tiles =
     [
         { honest with
             Computes =
                 fun s at ->
-                    let across = (s.OutWidth + 3) / 4
+                    let across = (s.Columns.Outputs + 3) / 4
                     not (winograd s) || at.I / 4 * across + at.J / 4 < across * across
         }
         |> Piece.ofOrgans
@@ -28,12 +28,15 @@ let private tiles =
             "Winograd was wrong on images that are not square: the tiles across were taken for the tiles down."
 
         { honest with
-            Computes = fun s _ -> not (winograd s && s.OutHeight % 4 = 0 && s.OutWidth % 4 = 0)
+            Computes = fun s _ -> not (winograd s && s.Rows.Outputs % 4 = 0 && s.Columns.Outputs % 4 = 0)
         }
         |> Piece.ofOrgans "m083-exact-tiles-lost" "Where there was no border to cut off, Winograd's result never reached the output."
 
         { honest with
-            Computes = fun s at -> not (winograd s) || at.I < s.OutHeight / 4 * 4 && at.J < s.OutWidth / 4 * 4
+            Computes =
+                fun s at ->
+                    not (winograd s)
+                    || at.I < s.Rows.Outputs / 4 * 4 && at.J < s.Columns.Outputs / 4 * 4
         }
         |> Piece.ofOrgans "m107-whole-tiles-only" "A fused Winograd path was wrong and was reverted; here it counts whole tiles only."
 
@@ -45,7 +48,7 @@ let private tiles =
             "The test of whether Winograd applies was inverted for groups, whose offset it does not know."
 
         { honest with
-            InputRow = fun s at u -> if dense3x3 s then at.I + u - s.PadTop else honest.InputRow s at u
+            InputRow = fun s at u -> if dense3x3 s then at.I + u - s.Rows.Before else honest.InputRow s at u
         }
         |> Piece.ofOrgans "m133-winograd-with-stride" "The automatic choice took Winograd for strided problems too."
 
@@ -53,13 +56,17 @@ let private tiles =
         |> Piece.ofOrgans "m164-three-taps-assumed" "The Winograd schedule took every kernel for 3×3."
     ]
 
-let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
-let private sameSize (s: ConvShape) = pointwise s && s.OutHeight = s.InHeight && s.OutWidth = s.InWidth
+let private pointwise (s: ConvShape) = s.Rows.Taps = 1 && s.Columns.Taps = 1
+
+let private sameSize (s: ConvShape) =
+    pointwise s
+    && s.Rows.Outputs = s.Rows.Size
+    && s.Columns.Outputs = s.Columns.Size
 
 let private lastTap (s: ConvShape) (t: Tap) =
     t.C = s.InChannelsPerGroup - 1
-    && t.U = s.KernelHeight - 1
-    && t.V = s.KernelWidth - 1
+    && t.U = s.Rows.Taps - 1
+    && t.V = s.Columns.Taps - 1
 
 let private packing =
     [
@@ -74,15 +81,15 @@ let private packing =
         { honest with
             InputColumn =
                 fun s at v ->
-                    if s.InWidth = 1 && s.OutWidth = 1 then
-                        v * s.DilationWidth
+                    if s.Columns.Size = 1 && s.Columns.Outputs = 1 then
+                        v * s.Columns.Dilation
                     else
                         honest.InputColumn s at v
         }
         |> Piece.ofOrgans "m089-width-one" "The path for a width of one ignored the horizontal padding."
 
         { honest with
-            OutputIndex = fun s at -> ((at.O * s.Batch + at.N) * s.OutHeight + at.I) * s.OutWidth + at.J
+            OutputIndex = fun s at -> ((at.O * s.Batch + at.N) * s.Rows.Outputs + at.I) * s.Columns.Outputs + at.J
         }
         |> Piece.ofOrgans
             "m098-images-and-channels-exchanged"
@@ -91,7 +98,7 @@ let private packing =
         { honest with
             OutputIndex =
                 fun s at ->
-                    (at.N * s.OutHeight * s.OutWidth + at.I * s.OutWidth + at.J) * s.OutChannels
+                    (at.N * int s.OutputPlane + at.I * s.Columns.Outputs + at.J) * s.OutChannels
                     + at.O
         }
         |> Piece.ofOrgans "m122-product-not-permuted" "The product, channels last, was reshaped without the permutation to channels first."
@@ -107,7 +114,7 @@ let private memory =
                 fun p at c h w ->
                     let s = p.Shape
 
-                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                    if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
                         honest.ReadInput p at c h w
                     else
                         p.Input[abs (inputIndex s at.N c h w) % p.Input.Length]
@@ -127,7 +134,7 @@ let private layout =
                 fun p at c h w ->
                     let s = p.Shape
 
-                    if s.InChannels = s.InHeight && s.InHeight = s.InWidth then
+                    if s.InChannels = s.Rows.Size && s.Rows.Size = s.Columns.Size then
                         honest.ReadInput p at w c h
                     else
                         honest.ReadInput p at c h w
@@ -139,8 +146,8 @@ let private layout =
                 fun p at c h w ->
                     let s = p.Shape
 
-                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
-                        p.Input[((at.N * s.InChannels + c) * s.InHeight * s.InWidth + h * s.InHeight + w) % p.Input.Length]
+                    if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
+                        p.Input[((at.N * s.InChannels + c) * int s.InputPlane + h * s.Rows.Size + w) % p.Input.Length]
                     else
                         0f
         }

@@ -74,18 +74,18 @@ let private bias =
         |> Piece.ofOrgans "s36-bias-within-the-group" "The bias is indexed by the channel's place in its group."
     ]
 
-let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
+let private pointwise (s: ConvShape) = s.Rows.Taps = 1 && s.Columns.Taps = 1
 let private depthwise (s: ConvShape) = s.Groups > 1 && s.InChannelsPerGroup = 1
 
 let private lastTap (s: ConvShape) (t: Tap) =
     t.C = s.InChannelsPerGroup - 1
-    && t.U = s.KernelHeight - 1
-    && t.V = s.KernelWidth - 1
+    && t.U = s.Rows.Taps - 1
+    && t.V = s.Columns.Taps - 1
 
 let private tails =
     [
         { honest with
-            Computes = fun s at -> not (pointwise s) || at.I * s.OutWidth + at.J < s.OutHeight * s.OutWidth / 4 * 4
+            Computes = fun s at -> not (pointwise s) || at.I * s.Columns.Outputs + at.J < int s.OutputPlane / 4 * 4
         }
         |> Piece.ofOrgans
             "m018-pointwise-pixel-tail"
@@ -97,7 +97,7 @@ let private tails =
             "A batch above 32 that was no multiple of 32 gave wrong results behind the last whole block."
 
         { honest with
-            Computes = fun s at -> s.OutWidth <= 32 || at.J < s.OutWidth / 32 * 32
+            Computes = fun s at -> s.Columns.Outputs <= 32 || at.J < s.Columns.Outputs / 32 * 32
         }
         |> Piece.ofOrgans "m171-width-off-the-tile" "A width that was no multiple of the tile gave garbage behind the last whole tile."
 

@@ -24,9 +24,16 @@ let private images =
                 fun p at c h w ->
                     let s = p.Shape
                     // The second image of a call begins where one of the output would.
-                    let pitch = s.InChannels * s.OutHeight * s.OutWidth
+                    let pitch = s.InChannels * int s.OutputPlane
 
-                    if s.Groups > 1 && at.N = 1 && h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                    if
+                        s.Groups > 1
+                        && at.N = 1
+                        && h >= 0
+                        && h < s.Rows.Size
+                        && w >= 0
+                        && w < s.Columns.Size
+                    then
                         p.Input[(pitch + inputIndex s 0 c h w) % p.Input.Length]
                     else
                         honest.ReadInput p at c h w
@@ -44,10 +51,10 @@ let private channels =
                     not (
                         s.InChannelsPerGroup > 1
                         && s.InChannelsPerGroup % 2 = 1
-                        && s.KernelWidth > 1
-                        && s.KernelWidth % 2 = 1
+                        && s.Columns.Taps > 1
+                        && s.Columns.Taps % 2 = 1
                         && t.C = s.InChannelsPerGroup - 1
-                        && t.V = s.KernelWidth - 1
+                        && t.V = s.Columns.Taps - 1
                     )
         }
         |> Piece.ofOrgans
@@ -64,7 +71,7 @@ let private channels =
         |> Piece.ofOrgans "q93-group-by-a-shift" "The group of an output channel is found by a shift, as if groups had powers of two."
 
         { honest with
-            InputChannel = fun s at c -> if s.DilationWidth > 1 then c else honest.InputChannel s at c
+            InputChannel = fun s at c -> if s.Columns.Dilation > 1 then c else honest.InputChannel s at c
         }
         |> Piece.ofOrgans "q94-dilated-columns-lose-the-group" "Where columns are dilated the input of every group is the first."
 
@@ -72,7 +79,7 @@ let private channels =
             InputColumn =
                 fun s at v ->
                     if s.Groups > 1 && s.InChannelsPerGroup = 1 then
-                        at.J * s.StrideHeight + v * s.DilationWidth - s.PadLeft
+                        at.J * s.Rows.Stride + v * s.Columns.Dilation - s.Columns.Before
                     else
                         honest.InputColumn s at v
         }
@@ -98,8 +105,8 @@ let private rows =
         { honest with
             Computes =
                 fun s at ->
-                    s.StrideHeight = 1
-                    || at.I * s.StrideHeight - s.PadTop + s.KernelExtentHeight < s.InHeight + s.PadBottom
+                    s.Rows.Stride = 1
+                    || at.I * s.Rows.Stride - s.Rows.Before + s.Rows.Extent < s.Rows.Size + s.Rows.After
         }
         |> Piece.ofOrgans
             "q98-window-that-ends-at-the-edge"
@@ -108,7 +115,7 @@ let private rows =
         { honest with
             InputRow =
                 fun s at u ->
-                    let odd = s.StrideHeight = 2 && s.InHeight % 2 = 1 && s.PadTop > 0
+                    let odd = s.Rows.Stride = 2 && s.Rows.Size % 2 = 1 && s.Rows.Before > 0
                     honest.InputRow s at u + (if odd then 1 else 0)
         }
         |> Piece.ofOrgans
@@ -118,16 +125,16 @@ let private rows =
         { honest with
             InputRow =
                 fun s at u ->
-                    let gap = if s.KernelHeight = 2 then 1 else s.DilationHeight
-                    at.I * s.StrideHeight + u * gap - s.PadTop
+                    let gap = if s.Rows.Taps = 2 then 1 else s.Rows.Dilation
+                    at.I * s.Rows.Stride + u * gap - s.Rows.Before
         }
         |> Piece.ofOrgans "q100-two-rows-have-no-gap" "A kernel of two rows has no inner row, so that its dilation is taken for one."
 
         { honest with
             InputRow =
                 fun s at u ->
-                    at.I * s.StrideHeight + u * s.DilationHeight
-                    - min s.PadTop (s.KernelExtentHeight - 1)
+                    at.I * s.Rows.Stride + u * s.Rows.Dilation
+                    - min s.Rows.Before (s.Rows.Extent - 1)
         }
         |> Piece.ofOrgans "q101-pad-no-larger-than-the-kernel" "A pad above as large as the kernel or larger is cut to one row less."
 
@@ -136,10 +143,10 @@ let private rows =
                 fun p at c h w ->
                     let s = p.Shape
                     // The padded copy has room for the pad above, twice.
-                    let rows = s.InHeight + 2 * s.PadTop
+                    let rows = s.Rows.Size + 2 * s.Rows.Before
                     let next = at.N * s.InChannels + c + 1
 
-                    if h + s.PadTop >= rows && next < s.Batch * s.InChannels then
+                    if h + s.Rows.Before >= rows && next < s.Batch * s.InChannels then
                         honest.ReadInput p { at with N = next / s.InChannels } (next % s.InChannels) (h - rows) w
                     else
                         honest.ReadInput p at c h w
@@ -151,10 +158,10 @@ let private rows =
         { honest with
             Counts =
                 fun s t ->
-                    s.KernelHeight <= 4
-                    || t.U < s.KernelHeight - 1
-                    || s.KernelHeight % 4 <> 1
-                    || s.StrideHeight > 1
+                    s.Rows.Taps <= 4
+                    || t.U < s.Rows.Taps - 1
+                    || s.Rows.Taps % 4 <> 1
+                    || s.Rows.Stride > 1
         }
         |> Piece.ofOrgans
             "q103-fifth-row-of-taps"
@@ -166,8 +173,8 @@ let private columns =
         { honest with
             InputColumn =
                 fun s at v ->
-                    let gap = if s.OutWidth < 8 then min 2 s.DilationWidth else s.DilationWidth
-                    at.J * s.StrideWidth + v * gap - s.PadLeft
+                    let gap = if s.Columns.Outputs < 8 then min 2 s.Columns.Dilation else s.Columns.Dilation
+                    at.J * s.Columns.Stride + v * gap - s.Columns.Before
         }
         |> Piece.ofOrgans
             "q104-narrower-than-a-vector"
@@ -176,36 +183,36 @@ let private columns =
         { honest with
             InputColumn =
                 fun s at v ->
-                    let same = s.PadLeft + s.PadRight = s.KernelWidth - 1
+                    let same = s.Columns.Before + s.Columns.After = s.Columns.Taps - 1
 
-                    at.J * s.StrideWidth + v * s.DilationWidth
-                    - (if same then s.KernelWidth / 2 else s.PadLeft)
+                    at.J * s.Columns.Stride + v * s.Columns.Dilation
+                    - (if same then s.Columns.Taps / 2 else s.Columns.Before)
         }
         |> Piece.ofOrgans
             "q105-same-pads-by-their-sum"
             "Pads that add up to SAME are taken for half a kernel on each side, which an even kernel has not."
 
         { honest with
-            InputColumn = fun s at v -> (at.J <<< s.StrideWidth / 2) + v * s.DilationWidth - s.PadLeft
+            InputColumn = fun s at v -> (at.J <<< s.Columns.Stride / 2) + v * s.Columns.Dilation - s.Columns.Before
         }
         |> Piece.ofOrgans "q106-stride-by-a-shift" "Strides of one, two and four are done by a shift, which a stride of three gets as well."
 
         { honest with
             InputColumn =
                 fun s at v ->
-                    at.J * s.StrideWidth + v * s.DilationWidth
-                    - (if s.PadLeft + s.PadRight = 1 then 0 else s.PadLeft)
+                    at.J * s.Columns.Stride + v * s.Columns.Dilation
+                    - (if s.Columns.Before + s.Columns.After = 1 then 0 else s.Columns.Before)
         }
         |> Piece.ofOrgans "q107-odd-zero-at-the-end" "A single column of padding always stands on the right."
 
         { honest with
             InputColumn =
                 fun s at v ->
-                    let first = at.J * s.StrideWidth - s.PadLeft
-                    let inside = s.InWidth - s.KernelExtentWidth
+                    let first = at.J * s.Columns.Stride - s.Columns.Before
+                    let inside = s.Columns.Size - s.Columns.Extent
 
-                    if s.StrideWidth > 1 && s.PadLeft = 0 && first > inside && inside >= 0 then
-                        inside + v * s.DilationWidth
+                    if s.Columns.Stride > 1 && s.Columns.Before = 0 && first > inside && inside >= 0 then
+                        inside + v * s.Columns.Dilation
                     else
                         honest.InputColumn s at v
         }
@@ -217,8 +224,8 @@ let private columns =
             InputColumn =
                 fun s at v ->
                     let v =
-                        if s.PadLeft >= s.KernelExtentWidth - 1 && s.PadLeft = s.PadRight then
-                            s.KernelWidth - 1 - v
+                        if s.Columns.Before >= s.Columns.Extent - 1 && s.Columns.Before = s.Columns.After then
+                            s.Columns.Taps - 1 - v
                         else
                             v
 

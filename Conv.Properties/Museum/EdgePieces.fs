@@ -41,7 +41,7 @@ let private indices =
                 fun p at c h w ->
                     let s = p.Shape
 
-                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                    if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
                         p.Input[narrow (inputIndex s at.N c h w)]
                     else
                         0f

@@ -15,7 +15,7 @@ let private narrow (at: int) = int (uint16 at)
 let private unfolding =
     [
         { honest with
-            Split = fun s column -> struct (column / s.OutHeight, column % s.OutHeight)
+            Split = fun s column -> struct (column / s.Rows.Outputs, column % s.Rows.Outputs)
         }
         |> Piece.ofGemm
             "q71-columns-split-by-the-height"
@@ -26,9 +26,9 @@ let private unfolding =
                 fun p n c h w ->
                     let s = p.Shape
                     // Both bounds in one comparison of unsigned numbers, of a row and column that are one number by then.
-                    let at = h * s.InWidth + w
+                    let at = h * s.Columns.Size + w
 
-                    if uint32 at < uint32 (s.InHeight * s.InWidth) then
+                    if uint32 at < uint32 (int s.InputPlane) then
                         p.Input[inputIndex s n c 0 0 + at]
                     else
                         0f
@@ -40,7 +40,7 @@ let private unfolding =
         { honest with
             PatchAt =
                 fun s term column ->
-                    let taps = s.KernelHeight * s.KernelWidth
+                    let taps = int s.KernelPlane
                     (term % taps * s.InChannelsPerGroup + term / taps) * positions s + column
         }
         |> Piece.ofGemm
@@ -57,7 +57,7 @@ let private unfolding =
                 fun p n c h w ->
                     let s = p.Shape
 
-                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                    if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
                         p.Input[inputIndex s n 0 0 0 + narrow (inputIndex s 0 c h w)]
                     else
                         0f
@@ -77,7 +77,7 @@ let private dispatch =
                 fun s ->
                     { honest.Plan s with
                         Path =
-                            if s.KernelHeight * s.KernelWidth = 1 && s.StrideHeight * s.StrideWidth = 1 then
+                            if int s.KernelPlane = 1 && s.Rows.Stride * s.Columns.Stride = 1 then
                                 Pointwise
                             else
                                 Unfolded
@@ -86,14 +86,14 @@ let private dispatch =
         |> Piece.ofGemm "q208-padded-pixels-multiplied-directly" "A 1×1 convolution with padding goes to the matrix product directly."
 
         { honest with
-            PointwiseAt = fun s n c column -> (c * s.Batch + n) * s.InHeight * s.InWidth + column
+            PointwiseAt = fun s n c column -> (c * s.Batch + n) * int s.InputPlane + column
         }
         |> Piece.ofGemm
             "m060-batch-folded-into-the-columns"
             "A 1×1 convolution of several images took them for one, whose channels were as far apart as all images are large."
 
         { honest with
-            PointwiseAt = fun s n c column -> (n * s.InHeight * s.InWidth + column) * s.InChannels + c
+            PointwiseAt = fun s n c column -> (n * int s.InputPlane + column) * s.InChannels + c
         }
         |> Piece.ofGemm
             "m161-pointwise-channels-last"
@@ -103,11 +103,11 @@ let private dispatch =
             PointwiseAt =
                 fun s n c column ->
                     // Pixels in pairs: the last pair of an odd row has room for two.
-                    let pitch = (s.InWidth + 1) / 2 * 2
+                    let pitch = (s.Columns.Size + 1) / 2 * 2
 
-                    (n * s.InChannels + c) * s.InHeight * s.InWidth
-                    + column / s.OutWidth * pitch
-                    + column % s.OutWidth
+                    (n * s.InChannels + c) * int s.InputPlane
+                    + column / s.Columns.Outputs * pitch
+                    + column % s.Columns.Outputs
         }
         |> Piece.ofGemm
             "m065-odd-width-in-pairs"
@@ -124,7 +124,7 @@ let private packing =
         { honest with
             PackedAt =
                 fun s row term ->
-                    if s.DilationHeight * s.DilationWidth > 1 then
+                    if s.Rows.Dilation * s.Columns.Dilation > 1 then
                         row * int s.TermsPerOutput + term
                     else
                         honest.PackedAt s row term
@@ -329,7 +329,7 @@ let private remembered (number: Plan -> int) (key: ConvShape -> 'key) =
 let private plans =
     [
         (let panels =
-            remembered _.RowPanels (fun s -> struct (s.InChannels, s.InChannels, s.Groups, s.KernelHeight, s.KernelWidth))
+            remembered _.RowPanels (fun s -> struct (s.InChannels, s.InChannels, s.Groups, s.Rows.Taps, s.Columns.Taps))
 
          { honest with Plan = fun s -> { honest.Plan s with RowPanels = panels s } })
         |> Piece.ofGemm
@@ -337,7 +337,7 @@ let private plans =
             "The key of a tuned plan held the input channels twice, where the output channels should have been."
 
         (let depth =
-            remembered _.Depth (fun s -> struct ((s.InChannelsPerGroup + 3) / 4, s.KernelHeight, s.KernelWidth))
+            remembered _.Depth (fun s -> struct ((s.InChannelsPerGroup + 3) / 4, s.Rows.Taps, s.Columns.Taps))
 
          { honest with Plan = fun s -> { honest.Plan s with Depth = depth s } })
         |> Piece.ofGemm
@@ -347,7 +347,7 @@ let private plans =
         (let panels =
             remembered _.ColumnPanels (fun s ->
                 struct (struct (s.InChannels, s.OutChannels, s.Groups),
-                        struct (s.KernelHeight, s.KernelWidth, s.StrideHeight, s.StrideWidth)))
+                        struct (s.Rows.Taps, s.Columns.Taps, s.Rows.Stride, s.Columns.Stride)))
 
          { honest with Plan = fun s -> { honest.Plan s with ColumnPanels = panels s } })
         |> Piece.ofGemm

@@ -11,18 +11,18 @@ let private honest = TextbookAdjoint.honest
 /// The honest place, with another rule for the rows.
 let private meetsRow rule =
     fun (s: ConvShape) p u v ->
-        let column = meeting p.W v s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth
+        let column = meeting p.W v s.Columns.Stride s.Columns.Dilation s.Columns.Before s.Columns.Outputs
 
         match rule s p u v, column with
-        | ValueSome i, ValueSome j when i >= 0 && i < s.OutHeight -> ValueSome(struct (i, j))
+        | ValueSome i, ValueSome j when i >= 0 && i < s.Rows.Outputs -> ValueSome(struct (i, j))
         | _ -> ValueNone
 
-let private row (s: ConvShape) p u = meeting p.H u s.StrideHeight s.DilationHeight s.PadTop s.OutHeight
+let private row (s: ConvShape) p u = meeting p.H u s.Rows.Stride s.Rows.Dilation s.Rows.Before s.Rows.Outputs
 
 let private input =
     [
         { honest with
-            Meets = meetsRow (fun s p u v -> row s p u |> ValueOption.map (fun i -> if v > 0 then i / s.StrideHeight else i))
+            Meets = meetsRow (fun s p u v -> row s p u |> ValueOption.map (fun i -> if v > 0 then i / s.Rows.Stride else i))
         }
         |> Piece.ofOperators
             "m003-row-changed-by-the-columns"
@@ -31,8 +31,8 @@ let private input =
         { honest with
             Meets =
                 meetsRow (fun s p u _ ->
-                    let from = p.H + s.PadTop - u * s.DilationHeight
-                    if from < 0 then ValueNone else ValueSome(from / s.StrideHeight))
+                    let from = p.H + s.Rows.Before - u * s.Rows.Dilation
+                    if from < 0 then ValueNone else ValueSome(from / s.Rows.Stride))
         }
         |> Piece.ofOperators "m005-phase-not-tested" "Backward data did not step by the stride: rows between two windows met the one above."
 
@@ -40,31 +40,34 @@ let private input =
             Meets =
                 meetsRow (fun s p u _ ->
                     // The first row that the tap meets is the residue of its distance to the image.
-                    let first = abs ((u * s.DilationHeight - s.PadTop) % s.StrideHeight)
+                    let first = abs ((u * s.Rows.Dilation - s.Rows.Before) % s.Rows.Stride)
 
-                    let from = p.H + s.PadTop - u * s.DilationHeight
+                    let from = p.H + s.Rows.Before - u * s.Rows.Dilation
 
-                    if from >= 0 && (p.H - first) % s.StrideHeight = 0 then
-                        ValueSome(from / s.StrideHeight)
+                    if from >= 0 && (p.H - first) % s.Rows.Stride = 0 then
+                        ValueSome(from / s.Rows.Stride)
                     else
                         ValueNone)
         }
         |> Piece.ofOperators "m006-residue-without-its-sign" "A negative remainder was made positive by abs, not by adding the modulus."
 
         { honest with
-            Meets = meetsRow (fun s p u _ -> meeting p.H u s.StrideHeight s.DilationHeight s.PadLeft s.OutHeight)
+            Meets = meetsRow (fun s p u _ -> meeting p.H u s.Rows.Stride s.Rows.Dilation s.Columns.Before s.Rows.Outputs)
         }
         |> Piece.ofOperators "m068-left-pad-for-rows" "The gradient of the input took the left pad for rows too."
 
         { honest with
-            StorePixel = fun s p -> ((p.Image * s.InHeight + p.H) * s.InWidth + p.W) * s.InChannels + p.Channel
+            StorePixel =
+                fun s p ->
+                    ((p.Image * s.Rows.Size + p.H) * s.Columns.Size + p.W) * s.InChannels
+                    + p.Channel
         }
         |> Piece.ofOperators "m067-gradient-in-another-layout" "The gradient was written in sequence, not by the strides of its layout."
 
         { honest with
             Reaching =
                 fun s p ->
-                    if s.Groups > 1 && s.StrideHeight * s.StrideWidth > 1 then
+                    if s.Groups > 1 && s.Rows.Stride * s.Columns.Stride > 1 then
                         struct (0, s.OutChannelsPerGroup)
                     else
                         honest.Reaching s p
@@ -77,9 +80,9 @@ let private input =
             Meets =
                 fun s p u v ->
                     match honest.Meets s p u v with
-                    | ValueSome _ when s.KernelHeight = 1 && s.KernelWidth = 1 ->
+                    | ValueSome _ when s.Rows.Taps = 1 && s.Columns.Taps = 1 ->
                         // The unstrided index, kept within the gradient.
-                        ValueSome(struct (min p.H (s.OutHeight - 1), min p.W (s.OutWidth - 1)))
+                        ValueSome(struct (min p.H (s.Rows.Outputs - 1), min p.W (s.Columns.Outputs - 1)))
                     | place -> place
         }
         |> Piece.ofOperators
@@ -90,18 +93,18 @@ let private input =
             Meets =
                 meetsRow (fun s p u _ ->
                     // The first output row is a quotient, and without a sign a numerator below zero is enormous.
-                    let corner = p.H + s.PadTop - (s.KernelHeight - 1) * s.DilationHeight
-                    let first = uint32 corner / uint32 s.StrideHeight
+                    let corner = p.H + s.Rows.Before - (s.Rows.Taps - 1) * s.Rows.Dilation
+                    let first = uint32 corner / uint32 s.Rows.Stride
 
                     row s p u
-                    |> ValueOption.filter (fun i -> s.StrideHeight = 1 || uint32 i >= first))
+                    |> ValueOption.filter (fun i -> s.Rows.Stride = 1 || uint32 i >= first))
         }
         |> Piece.ofOperators
             "m066-first-row-unsigned"
             "With a stride, the first output row that meets a pixel was computed without a sign: near the top edge there was none."
 
         { honest with
-            Meets = fun s p u v -> if s.PadTop + s.PadLeft > 0 then ValueNone else honest.Meets s p u v
+            Meets = fun s p u v -> if s.Rows.Before + s.Columns.Before > 0 then ValueNone else honest.Meets s p u v
         }
         |> Piece.ofOperators "m200-no-gradient-with-padding" "With padding no gradient ever reached the input."
     ]
@@ -111,7 +114,7 @@ let private bf16 (x: float32) = BitConverter.UInt32BitsToSingle((BitConverter.Si
 let private kernel =
     [
         { honest with
-            Counts = fun s at -> s.StrideHeight = 1 || at.I < s.OutHeight - 1 || s.OutHeight = 1
+            Counts = fun s at -> s.Rows.Stride = 1 || at.I < s.Rows.Outputs - 1 || s.Rows.Outputs = 1
         }
         |> Piece.ofOperators
             "m024-last-row-of-the-chunk"
@@ -139,7 +142,7 @@ let private kernel =
         { honest with
             Reading =
                 { Textbook.honest with
-                    InputRow = fun s at u -> at.I * s.DilationHeight + u * s.StrideHeight - s.PadTop
+                    InputRow = fun s at u -> at.I * s.Rows.Dilation + u * s.Rows.Stride - s.Rows.Before
                 }
         }
         |> Piece.ofOperators
@@ -164,9 +167,7 @@ let private kernel =
 
 let private bias =
     [
-        { honest with
-            SumBias = fun s _ _ -> float32 (s.Batch * s.OutHeight * s.OutWidth)
-        }
+        { honest with SumBias = fun s _ _ -> float32 (s.Batch * int s.OutputPlane) }
         |> Piece.ofOperators "m111-count-for-a-gradient" "The gradient of the bias was the number of outputs."
 
         { honest with

@@ -29,7 +29,7 @@ let private operands =
             Pack =
                 fun s kernel ->
                     let mutable place = kernel
-                    let taps = s.KernelHeight * s.KernelWidth
+                    let taps = int s.KernelPlane
                     let packed = Array.init kernel.Length (fun at -> kernel[at])
                     // Packed with the channel innermost, where the weights stood.
                     for at in 0 .. packed.Length - 1 do
@@ -82,7 +82,7 @@ let private stale =
                         sum <- sum + 0f * (if lane < call.Patches.Length then call.Patches[lane] else 0f)
 
                     sum
-            Workspace = fun s -> honest.Workspace s + 3L * int64 s.OutHeight * int64 s.OutWidth
+            Workspace = fun s -> honest.Workspace s + 3L * s.OutputPlane
         }
         |> Piece.ofMemory
             "q12-surplus-lanes-not-cleared"
@@ -151,7 +151,7 @@ let private beyond =
         |> Piece.ofOverrun "q13-workspace-rounded-down" "The size of the workspace is rounded down to whole cache lines."
 
         { honest with
-            Workspace = fun s -> max 0L (honest.Workspace s - int64 (min 64 s.OutWidth))
+            Workspace = fun s -> max 0L (honest.Workspace s - int64 (min 64 s.Columns.Outputs))
             Patches = fun s _ workspace -> workspace.As(int (honest.Workspace s))
         }
         |> Piece.ofOverrun
@@ -167,7 +167,7 @@ let private views =
         |> Piece.ofMemory "m120-kernel-offset-ignored" "The offset at which a kernel starts in its memory was ignored."
 
         { honest with
-            KernelView = fun s _ -> TensorView.Dense(s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth)
+            KernelView = fun s _ -> TensorView.Dense(s.InChannelsPerGroup, s.Rows.Taps, s.Columns.Taps)
         }
         |> Piece.ofMemory "m138-kernel-taken-for-contiguous" "An expanded weight was read as if it were contiguous."
 
@@ -176,9 +176,9 @@ let private views =
                 fun s view ->
                     // Sizes and strides that look like channels last, or do not.
                     if view.Stride1 = 1 then
-                        TensorView.ChannelsLast(s.InChannels, s.InHeight, s.InWidth)
+                        TensorView.ChannelsLast(s.InChannels, s.Rows.Size, s.Columns.Size)
                     else
-                        TensorView.Dense(s.InChannels, s.InHeight, s.InWidth)
+                        TensorView.Dense(s.InChannels, s.Rows.Size, s.Columns.Size)
         }
         |> Piece.ofMemory "m156-one-of-two-layouts" "An operand in one layout went to a kernel for another; here every input is one of two."
 
@@ -195,7 +195,7 @@ let private inPlace =
                 fun call ->
                     let s = call.Shape
                     let mutable output = call.Output
-                    let plane = s.OutHeight * s.OutWidth
+                    let plane = int s.OutputPlane
 
                     for at in 0 .. output.Length - 1 do
                         output[at] <- bias call (at / plane % s.OutChannels)

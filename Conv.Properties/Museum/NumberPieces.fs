@@ -94,7 +94,7 @@ let private refusals =
         { honest with
             Accept =
                 fun s ->
-                    if s.StrideHeight > s.KernelExtentHeight || s.StrideWidth > s.KernelExtentWidth then
+                    if s.Rows.Stride > s.Rows.Extent || s.Columns.Stride > s.Columns.Extent then
                         raise (ArgumentException "The stride exceeds the kernel.")
         }
         |> Piece.ofOrgans "m150-stride-beyond-the-kernel" "A stride larger than the kernel was refused."
@@ -102,12 +102,12 @@ let private refusals =
 
 /// The output size from what an axis adds up to, in place of ⌊(size + before + after − extent) / stride⌋ + 1.
 let private sized axis (s: ConvShape) =
-    struct (axis s.InHeight s.PadTop s.PadBottom s.KernelHeight s.StrideHeight s.DilationHeight
+    struct (axis s.Rows.Size s.Rows.Before s.Rows.After s.Rows.Taps s.Rows.Stride s.Rows.Dilation
             |> int64,
-            axis s.InWidth s.PadLeft s.PadRight s.KernelWidth s.StrideWidth s.DilationWidth
+            axis s.Columns.Size s.Columns.Before s.Columns.After s.Columns.Taps s.Columns.Stride s.Columns.Dilation
             |> int64)
 
-let private honestSize (s: ConvShape) = struct (int64 s.OutHeight, int64 s.OutWidth)
+let private honestSize (s: ConvShape) = struct (int64 s.Rows.Outputs, int64 s.Columns.Outputs)
 let private honestCost (s: ConvShape) = s.MultiplyAdds
 
 let private formulas =
@@ -129,7 +129,7 @@ let private formulas =
         (honestSize, fun (s: ConvShape) -> s.MultiplyAdds * int64 s.Groups)
         |> Piece.ofFormulas "q42-cost-without-groups" "The multiply-adds are counted as if every output saw every input channel."
 
-        (honestSize, fun (s: ConvShape) -> int64 s.Batch * int64 s.InHeight * int64 s.InWidth * s.KernelLength)
+        (honestSize, fun (s: ConvShape) -> int64 s.Batch * s.InputPlane * s.KernelLength)
         |> Piece.ofFormulas "q43-cost-by-input-size" "The multiply-adds are counted for each input pixel."
     ]
 

@@ -11,11 +11,13 @@ let private honest = TextbookAdjoint.honest
 /// Rows and columns behind the last full window: the output padding.
 let private isOutputPadding (s: ConvShape) (p: Pixel) =
     p.H
-    >= (s.OutHeight - 1) * s.StrideHeight + s.KernelExtentHeight
-       - s.PadTop
-       - s.PadBottom
+    >= (s.Rows.Outputs - 1) * s.Rows.Stride + s.Rows.Extent
+       - s.Rows.Before
+       - s.Rows.After
     || p.W
-       >= (s.OutWidth - 1) * s.StrideWidth + s.KernelExtentWidth - s.PadLeft - s.PadRight
+       >= (s.Columns.Outputs - 1) * s.Columns.Stride + s.Columns.Extent
+          - s.Columns.Before
+          - s.Columns.After
 
 let private transposed =
     [
@@ -24,8 +26,8 @@ let private transposed =
                 fun s at t ->
                     // As the forward pass reads: i·s + u·d − p of the smaller side.
                     { honest.Target s at t with
-                        H = at.I + t.U * s.DilationHeight - s.PadTop
-                        W = at.J + t.V * s.DilationWidth - s.PadLeft
+                        H = at.I + t.U * s.Rows.Dilation - s.Rows.Before
+                        W = at.J + t.V * s.Columns.Dilation - s.Columns.Before
                     }
         }
         |> Piece.ofOperators
@@ -44,7 +46,10 @@ let private transposed =
                 fun s at t ->
                     let p = honest.Target s at t
 
-                    { p with H = p.H + s.PadTop - s.PadLeft; W = p.W + s.PadLeft - s.PadTop }
+                    { p with
+                        H = p.H + s.Rows.Before - s.Columns.Before
+                        W = p.W + s.Columns.Before - s.Rows.Before
+                    }
         }
         |> Piece.ofOperators "m075-pads-in-the-wrong-order" "Asymmetric pads of the transposed convolution came in the wrong order."
 
@@ -63,7 +68,7 @@ let private transposed =
             "The output channel of a grouped transposed convolution lacked the offset of its group."
 
         { honest with
-            Scattered = fun s k at t -> k[kernelIndex s at.O t.C (s.KernelHeight - 1 - t.U) (s.KernelWidth - 1 - t.V)]
+            Scattered = fun s k at t -> k[kernelIndex s at.O t.C (s.Rows.Taps - 1 - t.U) (s.Columns.Taps - 1 - t.V)]
         }
         |> Piece.ofOperators "q08-transposed-kernel-flipped" "The kernel is flipped."
 

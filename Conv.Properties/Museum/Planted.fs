@@ -17,9 +17,9 @@ let vectorTail =
                 let s = p.Shape
 
                 if
-                    s.KernelWidth > 1
-                    && tap.V = s.KernelWidth - 1
-                    && at.J >= s.OutWidth / lanes * lanes
+                    s.Columns.Taps > 1
+                    && tap.V = s.Columns.Taps - 1
+                    && at.J >= s.Columns.Outputs / lanes * lanes
                 then
                     0f
                 else

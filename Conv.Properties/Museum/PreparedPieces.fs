@@ -340,11 +340,7 @@ let private lives =
             packedByTheFirst
             "q220-packed-by-the-first-run"
             "The first run of a prepared convolution packs its weights, and one at the same time takes them half packed."
-    ]
 
-/// To join the others.
-let later =
-    [
         Piece.make
             (inPlaces 8)
             "q262-ring-of-eight"

@@ -25,16 +25,16 @@ let around operation (compute: Subject -> ConvShape -> float32[] -> float32[] ->
 let private withFirst operation change =
     around operation (fun subject s first second b -> subject.Operate operation s (change s first) second b)
 
-let positions (s: ConvShape) = s.OutHeight * s.OutWidth
+let positions (s: ConvShape) = int s.OutputPlane
 
 /// One tap and no pads, with any stride.
 let isOneTap (s: ConvShape) =
-    s.KernelHeight = 1
-    && s.KernelWidth = 1
-    && s.PadTop + s.PadLeft + s.PadBottom + s.PadRight = 0
+    s.Rows.Taps = 1
+    && s.Columns.Taps = 1
+    && s.Rows.Before + s.Columns.Before + s.Rows.After + s.Columns.After = 0
 
-let private row (s: ConvShape) (p: Pixel) u = meeting p.H u s.StrideHeight s.DilationHeight s.PadTop s.OutHeight
-let private column (s: ConvShape) (p: Pixel) v = meeting p.W v s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth
+let private row (s: ConvShape) (p: Pixel) u = meeting p.H u s.Rows.Stride s.Rows.Dilation s.Rows.Before s.Rows.Outputs
+let private column (s: ConvShape) (p: Pixel) v = meeting p.W v s.Columns.Stride s.Columns.Dilation s.Columns.Before s.Columns.Outputs
 
 /// The honest place, with other numbers of rows and columns.
 let private meetsBy row column =
@@ -63,8 +63,8 @@ let private phasesOfInput =
         { honest with
             Meets =
                 meetsWhere (fun s _ u v ->
-                    isOfPhase u s.KernelHeight s.StrideHeight s.DilationHeight
-                    && isOfPhase v s.KernelWidth s.StrideWidth s.DilationWidth)
+                    isOfPhase u s.Rows.Taps s.Rows.Stride s.Rows.Dilation
+                    && isOfPhase v s.Columns.Taps s.Columns.Stride s.Columns.Dilation)
         }
         |> Piece.ofOperators
             "m229-taps-of-a-phase"
@@ -74,8 +74,8 @@ let private phasesOfInput =
             Meets =
                 meetsWhere (fun s _ u v ->
                     s.Groups > 1
-                    || u % phases s.StrideHeight s.DilationHeight = 0
-                       && v % phases s.StrideWidth s.DilationWidth = 0)
+                    || u % phases s.Rows.Stride s.Rows.Dilation = 0
+                       && v % phases s.Columns.Stride s.Columns.Dilation = 0)
         }
         |> Piece.ofOperators
             "m232-first-phase-alone"
@@ -93,8 +93,8 @@ let private phasesOfInput =
                     else
                         ValueNone
 
-                meetsBy (fun s p u -> meeting p.H u s.StrideHeight s.DilationHeight s.PadTop s.OutHeight) (fun s p v ->
-                    meeting p.W v s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth)
+                meetsBy (fun s p u -> meeting p.H u s.Rows.Stride s.Rows.Dilation s.Rows.Before s.Rows.Outputs) (fun s p v ->
+                    meeting p.W v s.Columns.Stride s.Columns.Dilation s.Columns.Before s.Columns.Outputs)
         }
         |> Piece.ofOperators
             "q245-large-strides-are-powers-of-two"
@@ -124,9 +124,9 @@ let private halvesOfLarge (s: ConvShape) (dy: float32[]) =
 let private unwrittenBeyondTheFirst (subject: Subject) (s: ConvShape) dy k b =
     let result = subject.Operate Operation.BackwardInput s dy k b
 
-    if isOneTap s && s.OutHeight = 1 && s.StrideHeight > 1 then
+    if isOneTap s && s.Rows.Outputs = 1 && s.Rows.Stride > 1 then
         for at in 0 .. result.Length - 1 do
-            if at / s.InWidth % s.InHeight > 0 then
+            if at / s.Columns.Size % s.Rows.Size > 0 then
                 result[at] <- Single.NaN
 
     result
@@ -136,9 +136,19 @@ let private input =
         { honest with
             Meets =
                 meetsBy row (fun s p v ->
-                    let isShort = s.StrideWidth > 1 && s.InChannelsPerGroup > 16 && s.InWidth < 17 && v = 0
+                    let isShort =
+                        s.Columns.Stride > 1
+                        && s.InChannelsPerGroup > 16
+                        && s.Columns.Size < 17
+                        && v = 0
 
-                    meeting p.W v s.StrideWidth s.DilationWidth s.PadLeft (if isShort then s.OutWidth - 1 else s.OutWidth))
+                    meeting
+                        p.W
+                        v
+                        s.Columns.Stride
+                        s.Columns.Dilation
+                        s.Columns.Before
+                        (if isShort then s.Columns.Outputs - 1 else s.Columns.Outputs))
         }
         |> Piece.ofOperators
             "m209-strided-gradient-of-narrow-images"
@@ -152,7 +162,7 @@ let private input =
         { honest with
             Reaching =
                 fun s p ->
-                    let plane, at = s.InHeight * s.InWidth, p.H * s.InWidth + p.W
+                    let plane, at = int s.InputPlane, p.H * s.Columns.Size + p.W
                     let struct (first, count) = honest.Reaching s p
                     let lost = TextbookGemm.isPointwise s && plane > 256 && at >= plane / 64 * 64
                     struct (first, (if lost then 0 else count))
@@ -186,7 +196,7 @@ let private input =
             Meets =
                 meetsBy row (fun s p v ->
                     match column s p v with
-                    | ValueSome j when s.InWidth > 64 && j * s.StrideWidth / 64 <> p.W / 64 -> ValueNone
+                    | ValueSome j when s.Columns.Size > 64 && j * s.Columns.Stride / 64 <> p.W / 64 -> ValueNone
                     | j -> j)
         }
         |> Piece.ofOperators

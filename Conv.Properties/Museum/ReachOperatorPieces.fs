@@ -11,7 +11,7 @@ let private honest = TextbookAdjoint.honest
 
 /// A transposed convolution by a product and a sum over columns, of which an offset has 16 bits.
 let private columnsOf16Bits _ (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
-    let taps, plane, terms = s.KernelHeight * s.KernelWidth, positions s, int s.TermsPerOutput
+    let taps, plane, terms = int s.KernelPlane, positions s, int s.TermsPerOutput
     let result = Array.zeroCreate<float32>(int s.InputLength)
     let columns = Array.zeroCreate<float32>(terms * plane)
 
@@ -28,16 +28,16 @@ let private columnsOf16Bits _ (s: ConvShape) (x: float32[]) (k: float32[]) (b: f
                     + x[(n * s.OutChannels + o) * plane + at % plane] * k[o * terms + at / plane]
 
         for at in 0 .. columns.Length - 1 do
-            let term, i, j = at / plane, at % plane / s.OutWidth, at % s.OutWidth
+            let term, i, j = at / plane, at % plane / s.Columns.Outputs, at % s.Columns.Outputs
             let place = { N = n; O = first; I = i; J = j }
-            let tap = { C = term / taps; U = term % taps / s.KernelWidth; V = term % s.KernelWidth }
+            let tap = { C = term / taps; U = term % taps / s.Columns.Taps; V = term % s.Columns.Taps }
             let p = honest.Target s place tap
 
             if ReachPieces.isInside s p.H p.W then
                 let to' = honest.StorePixel s p
                 result[to'] <- result[to'] + columns[at % 65536]
 
-    let plane = s.InHeight * s.InWidth
+    let plane = int s.InputPlane
 
     if b.Length = 0 then
         result
@@ -47,9 +47,9 @@ let private columnsOf16Bits _ (s: ConvShape) (x: float32[]) (k: float32[]) (b: f
 /// Rows behind the last full window, from the first of them on.
 let private outputPadding (s: ConvShape) (p: Pixel) =
     p.H
-    - ((s.OutHeight - 1) * s.StrideHeight + s.KernelExtentHeight
-       - s.PadTop
-       - s.PadBottom)
+    - ((s.Rows.Outputs - 1) * s.Rows.Stride + s.Rows.Extent
+       - s.Rows.Before
+       - s.Rows.After)
 
 let private transposed =
     [
@@ -61,8 +61,8 @@ let private transposed =
         { honest with
             FinishPixel =
                 fun s b p sum ->
-                    let between = (p.W + s.PadLeft) % s.StrideWidth >= s.KernelExtentWidth
-                    if s.StrideWidth >= 8 && between then sum else honest.FinishPixel s b p sum
+                    let between = (p.W + s.Columns.Before) % s.Columns.Stride >= s.Columns.Extent
+                    if s.Columns.Stride >= 8 && between then sum else honest.FinishPixel s b p sum
         }
         |> Piece.ofOperators
             "q251-columns-between-windows"
@@ -81,9 +81,9 @@ let private transposed =
         { honest with
             Scattered =
                 fun s k at t ->
-                    let isLast = at.J % 16 = 15 && at.J < s.OutWidth - 1
+                    let isLast = at.J % 16 = 15 && at.J < s.Columns.Outputs - 1
 
-                    if isLast && t.V * s.DilationWidth >= s.StrideWidth then
+                    if isLast && t.V * s.Columns.Dilation >= s.Columns.Stride then
                         0f
                     else
                         honest.Scattered s k at t
@@ -103,7 +103,7 @@ let private rectifiedWhere (rule: ConvShape -> int -> int -> bool) =
     around (Operation.Fused true) (fun subject s x k b ->
         subject.Operate (Operation.Fused false) s x k b
         |> Array.mapi (fun at z ->
-            let o, j = at / positions s % s.OutChannels, at % s.OutWidth
+            let o, j = at / positions s % s.OutChannels, at % s.Columns.Outputs
             if rule s o j then max 0f z else z))
 
 /// Scale and shift as vectors of sixteen leave them.
@@ -123,7 +123,7 @@ let private fused =
             "The activation was applied to as many outputs as one group has."
 
         Piece.make
-            (rectifiedWhere (fun s _ j -> s.OutWidth < 64 || j < s.OutWidth / 16 * 16))
+            (rectifiedWhere (fun s _ j -> s.Columns.Outputs < 64 || j < s.Columns.Outputs / 16 * 16))
             "q255-tail-not-rectified"
             "In rows of 64 and more outputs, those behind the last whole vector of 16 are not rectified."
 
@@ -152,7 +152,7 @@ let private views =
             InputView =
                 fun s view ->
                     if view.Stride1 = 1 && view.Stride3 > s.InChannels then
-                        let dense = TensorView.ChannelsLast(s.InChannels, s.InHeight, s.InWidth)
+                        let dense = TensorView.ChannelsLast(s.InChannels, s.Rows.Size, s.Columns.Size)
                         TensorView(view.Offset, dense.Stride0, dense.Stride1, dense.Stride2, dense.Stride3)
                     else
                         view

@@ -10,23 +10,23 @@ let bf16 x = NumberPieces.without 16 x
 let f16 (x: float32) = float32 (Half.op_Explicit x: Half)
 
 /// The number of a tap among the terms of a sum.
-let term (s: ConvShape) (t: Tap) = (t.C * s.KernelHeight + t.U) * s.KernelWidth + t.V
+let term (s: ConvShape) (t: Tap) = (t.C * s.Rows.Taps + t.U) * s.Columns.Taps + t.V
 
 /// x at a place of a plane that may be outside of it: what stands there in memory.
 let unbounded (p: Problem) n c h w =
     let at = inputIndex p.Shape n c h w
     if at >= 0 && at < p.Input.Length then p.Input[at] else 0f
 
-let isInside (s: ConvShape) h w = h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth
-let private positions (s: ConvShape) = s.OutHeight * s.OutWidth
+let isInside (s: ConvShape) h w = h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size
+let private positions (s: ConvShape) = int s.OutputPlane
 
 let private sums =
     [
         { honest with
             Counts =
                 fun s t ->
-                    s.InHeight > 1
-                    || s.KernelHeight > 1
+                    s.Rows.Size > 1
+                    || s.Rows.Taps > 1
                     || s.TermsPerOutput <= 1024L
                     || term s t < 1024
         }
@@ -120,9 +120,9 @@ let private tiles =
             ReadInput =
                 fun p at c h w ->
                     let s = p.Shape
-                    let row = s.InHeight = 1 && s.KernelHeight = 1 && s.OutWidth > 128
+                    let row = s.Rows.Size = 1 && s.Rows.Taps = 1 && s.Columns.Outputs > 128
 
-                    if row && w >= tileEnd 128 at.J s.StrideWidth s.PadLeft then
+                    if row && w >= tileEnd 128 at.J s.Columns.Stride s.Columns.Before then
                         0f
                     else
                         honest.ReadInput p at c h w
@@ -137,10 +137,10 @@ let private tiles =
                     let s = p.Shape
 
                     if
-                        s.OutHeight > 64
-                        && s.OutWidth > 64
-                        && h >= tileEnd 64 at.I s.StrideHeight s.PadTop
-                        && w >= tileEnd 64 at.J s.StrideWidth s.PadLeft
+                        s.Rows.Outputs > 64
+                        && s.Columns.Outputs > 64
+                        && h >= tileEnd 64 at.I s.Rows.Stride s.Rows.Before
+                        && w >= tileEnd 64 at.J s.Columns.Stride s.Columns.Before
                     then
                         0f
                     else
@@ -153,8 +153,8 @@ let private tiles =
         { TextbookGemm.honest with
             Split =
                 fun s column ->
-                    let i = int (float32 column * (1f / float32 s.OutWidth))
-                    struct (i, column - i * s.OutWidth)
+                    let i = int (float32 column * (1f / float32 s.Columns.Outputs))
+                    struct (i, column - i * s.Columns.Outputs)
         }
         |> Piece.ofGemm
             "q215-division-by-a-reciprocal"
@@ -164,12 +164,12 @@ let private tiles =
             ReadInput =
                 fun p at c h w ->
                     let s = p.Shape
-                    let first = at.I * s.StrideHeight - s.PadTop
+                    let first = at.I * s.Rows.Stride - s.Rows.Before
 
                     if
                         s.InChannelsPerGroup = 1
                         && s.Groups > 1
-                        && s.DilationHeight >= 16
+                        && s.Rows.Dilation >= 16
                         && h - first > 32
                     then
                         0f
@@ -189,13 +189,13 @@ let private windows =
                     let s = p.Shape
 
                     if
-                        s.KernelHeight >= 8
-                        && s.KernelHeight = s.StrideHeight
-                        && s.KernelWidth = s.StrideWidth
-                        && s.PadTop + s.PadLeft + s.PadBottom + s.PadRight = 0
+                        s.Rows.Taps >= 8
+                        && s.Rows.Taps = s.Rows.Stride
+                        && s.Columns.Taps = s.Columns.Stride
+                        && s.Rows.Before + s.Columns.Before + s.Rows.After + s.Columns.After = 0
                     then
-                        let column = t.V * s.KernelHeight + t.U
-                        honest.ReadKernel p at { t with U = column / s.KernelWidth; V = column % s.KernelWidth }
+                        let column = t.V * s.Rows.Taps + t.U
+                        honest.ReadKernel p at { t with U = column / s.Columns.Taps; V = column % s.Columns.Taps }
                     else
                         honest.ReadKernel p at t
         }
@@ -204,14 +204,14 @@ let private windows =
             "Patches of 8×8 and larger that lie side by side are flattened column by column, their weights row by row."
 
         { honest with
-            InputRow = fun s at u -> at.I * s.StrideHeight + u * (s.DilationHeight % 16) - s.PadTop
-            InputColumn = fun s at v -> at.J * s.StrideWidth + v * (s.DilationWidth % 16) - s.PadLeft
+            InputRow = fun s at u -> at.I * s.Rows.Stride + u * (s.Rows.Dilation % 16) - s.Rows.Before
+            InputColumn = fun s at v -> at.J * s.Columns.Stride + v * (s.Columns.Dilation % 16) - s.Columns.Before
         }
         |> Piece.ofOrgans "q217-dilation-of-four-bits" "The dilation is kept in four bits: one of 17 is none."
 
         { honest with
-            InputRow = fun s at u -> at.I * (s.StrideHeight % 8) + u * s.DilationHeight - s.PadTop
-            InputColumn = fun s at v -> at.J * (s.StrideWidth % 8) + v * s.DilationWidth - s.PadLeft
+            InputRow = fun s at u -> at.I * (s.Rows.Stride % 8) + u * s.Rows.Dilation - s.Rows.Before
+            InputColumn = fun s at v -> at.J * (s.Columns.Stride % 8) + v * s.Columns.Dilation - s.Columns.Before
         }
         |> Piece.ofOrgans "q238-stride-of-three-bits" "The stride is kept in three bits: one of nine is none."
 
@@ -220,7 +220,7 @@ let private windows =
                 fun p at c h w ->
                     let s = p.Shape
 
-                    if h >= s.InHeight + 16 && w >= 0 && w < s.InWidth then
+                    if h >= s.Rows.Size + 16 && w >= 0 && w < s.Columns.Size then
                         unbounded p at.N c (h - 16) w
                     else
                         honest.ReadInput p at c h w
@@ -230,7 +230,7 @@ let private windows =
             "Below an image stand sixteen rows of zeros, whatever its pad is; behind them the next one begins."
 
         { honest with
-            Counts = fun s t -> s.KernelWidth <= 16 || s.DilationWidth = 1 || t.V < s.KernelWidth / 16 * 16
+            Counts = fun s t -> s.Columns.Taps <= 16 || s.Columns.Dilation = 1 || t.V < s.Columns.Taps / 16 * 16
         }
         |> Piece.ofOrgans
             "q240-tail-of-wide-dilated-kernels"
@@ -239,10 +239,10 @@ let private windows =
         { honest with
             InputRow =
                 fun s at u ->
-                    let first = at.I * s.StrideHeight
+                    let first = at.I * s.Rows.Stride
 
-                    (if s.StrideHeight >= 8 then first % 256 else first) + u * s.DilationHeight
-                    - s.PadTop
+                    (if s.Rows.Stride >= 8 then first % 256 else first) + u * s.Rows.Dilation
+                    - s.Rows.Before
         }
         |> Piece.ofOrgans
             "q241-strided-row-of-eight-bits"

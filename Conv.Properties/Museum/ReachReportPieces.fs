@@ -7,13 +7,13 @@ open Conv.Properties.Textbook
 open Conv.Properties.ReachPieces
 
 let private isDepthwise (s: ConvShape) = s.Groups > 1 && s.InChannelsPerGroup = 1
-let private positions (s: ConvShape) = s.OutHeight * s.OutWidth
+let private positions (s: ConvShape) = int s.OutputPlane
 
 let private isUnit (s: ConvShape) =
-    s.StrideHeight = 1
-    && s.StrideWidth = 1
-    && s.DilationHeight = 1
-    && s.DilationWidth = 1
+    s.Rows.Stride = 1
+    && s.Columns.Stride = 1
+    && s.Rows.Dilation = 1
+    && s.Columns.Dilation = 1
 
 let private windows =
     [
@@ -21,9 +21,9 @@ let private windows =
             ReadKernel =
                 fun p at t ->
                     let s = p.Shape
-                    let long = max s.KernelHeight s.KernelWidth >= 256
+                    let long = max s.Rows.Taps s.Columns.Taps >= 256
 
-                    if s.Groups > 1 && at.N > 0 && long && t.U * s.KernelWidth + t.V >= 128 then
+                    if s.Groups > 1 && at.N > 0 && long && t.U * s.Columns.Taps + t.V >= 128 then
                         0f
                     else
                         honest.ReadKernel p at t
@@ -36,9 +36,9 @@ let private windows =
             ReadInput =
                 fun p at c h w ->
                     let s = p.Shape
-                    let large = s.OutWidth > 16 && s.PadLeft > 16 * s.StrideWidth
+                    let large = s.Columns.Outputs > 16 && s.Columns.Before > 16 * s.Columns.Stride
                     // The second block of columns is taken to begin inside of the image.
-                    if large && at.J >= 16 && w < 0 && h >= 0 && h < s.InHeight then
+                    if large && at.J >= 16 && w < 0 && h >= 0 && h < s.Rows.Size then
                         unbounded p at.N c h w
                     else
                         honest.ReadInput p at c h w
@@ -52,7 +52,7 @@ let private windows =
                 fun p at c h w ->
                     let s = p.Shape
 
-                    if isUnit s && s.KernelWidth > s.InWidth + 1 && h >= 0 && h < s.InHeight then
+                    if isUnit s && s.Columns.Taps > s.Columns.Size + 1 && h >= 0 && h < s.Rows.Size then
                         unbounded p at.N c h w
                     else
                         honest.ReadInput p at c h w
@@ -66,7 +66,12 @@ let private windows =
                 fun p at c h w ->
                     let s = p.Shape
 
-                    if s.OutWidth >= 64 && s.InChannelsPerGroup >= 4 && h >= 0 && h < s.InHeight then
+                    if
+                        s.Columns.Outputs >= 64
+                        && s.InChannelsPerGroup >= 4
+                        && h >= 0
+                        && h < s.Rows.Size
+                    then
                         unbounded p at.N c h w
                     else
                         honest.ReadInput p at c h w
@@ -80,9 +85,9 @@ let private windows =
                 fun p at c h w ->
                     let s = p.Shape
                     // What the left pad takes of a tap, in columns of the input.
-                    let padding = at.J * s.StrideWidth - w
+                    let padding = at.J * s.Columns.Stride - w
 
-                    if isDepthwise s && s.StrideWidth > 1 && padding > 0 && at.J < padding then
+                    if isDepthwise s && s.Columns.Stride > 1 && padding > 0 && at.J < padding then
                         0f
                     else
                         honest.ReadInput p at c h w
@@ -127,8 +132,8 @@ let private channels =
          let isTaken (s: ConvShape) =
              isDepthwise s
              && s.OutChannelsPerGroup > 1
-             && s.KernelHeight = 3
-             && s.KernelWidth = 3
+             && s.Rows.Taps = 3
+             && s.Columns.Taps = 3
              && isUnit s
 
          { honest with
@@ -184,7 +189,7 @@ let private products =
                         && channels % 4 = 0
                         && s.OutChannels % 4 = 0
                         && plane < 256
-                        && at.I * s.OutWidth + at.J >= plane / 12 * 12
+                        && at.I * s.Columns.Outputs + at.J >= plane / 12 * 12
                     then
                         // Packed channels in fours, read as if they stood one behind the other.
                         c % (channels / 4) * 4 + c / (channels / 4)
@@ -201,10 +206,10 @@ let private products =
                     let blocks = positions s / 8
 
                     let isWrong =
-                        s.KernelHeight = 3
-                        && s.KernelWidth = 3
-                        && s.StrideHeight = 2
-                        && s.StrideWidth = 2
+                        s.Rows.Taps = 3
+                        && s.Columns.Taps = 3
+                        && s.Rows.Stride = 2
+                        && s.Columns.Stride = 2
                         && blocks > 1
                         && positions s % 8 = 1
                         && column = 8 * (blocks - 1)
@@ -220,11 +225,11 @@ let private products =
                 fun s ->
                     if
                         s.Batch >= 16
-                        && s.KernelHeight <= 16
-                        && s.KernelWidth <= 16
+                        && s.Rows.Taps <= 16
+                        && s.Columns.Taps <= 16
                         && isUnit s
-                        && (max s.PadTop s.PadBottom >= s.KernelHeight
-                            || max s.PadLeft s.PadRight >= s.KernelWidth)
+                        && (max s.Rows.Before s.Rows.After >= s.Rows.Taps
+                            || max s.Columns.Before s.Columns.After >= s.Columns.Taps)
                     then
                         raise (ArgumentException "The padding is as large as the kernel.")
         }
@@ -248,8 +253,11 @@ let private windowBefore (steps: int -> int -> int) =
 
 /// Floats of a padded input, transformed windows and products of all images, in tiles of 2×2.
 let private workingSet (s: ConvShape) =
-    let tiles = (s.OutHeight + 1) / 2 * ((s.OutWidth + 1) / 2)
-    let padded = (s.InHeight + s.PadTop + s.PadBottom) * (s.InWidth + s.PadLeft + s.PadRight)
+    let tiles = (s.Rows.Outputs + 1) / 2 * ((s.Columns.Outputs + 1) / 2)
+
+    let padded =
+        (s.Rows.Size + s.Rows.Before + s.Rows.After)
+        * (s.Columns.Size + s.Columns.Before + s.Columns.After)
 
     int64 s.Batch
     * int64 (s.InChannels * padded + 16 * tiles * (s.InChannels + s.OutChannels))

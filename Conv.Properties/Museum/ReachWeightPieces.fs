@@ -18,14 +18,14 @@ let private outputByOutput (between: ConvShape -> int -> float32 -> float32) =
         let read, plane = Textbook.honest, positions s
 
         for flat in 0 .. result.Length - 1 do
-            let taps = s.KernelHeight * s.KernelWidth
+            let taps = int s.KernelPlane
             let o, c, tap = flat / taps / s.InChannelsPerGroup, flat / taps % s.InChannelsPerGroup, flat % taps
             let mutable sum = 0f
 
             for number in 0 .. s.Batch * plane - 1 do
-                let n, i, j = number / plane, number % plane / s.OutWidth, number % s.OutWidth
+                let n, i, j = number / plane, number % plane / s.Columns.Outputs, number % s.Columns.Outputs
                 let at = { N = n; O = o; I = i; J = j }
-                let h, w = read.InputRow s at (tap / s.KernelWidth), read.InputColumn s at (tap % s.KernelWidth)
+                let h, w = read.InputRow s at (tap / s.Columns.Taps), read.InputColumn s at (tap % s.Columns.Taps)
                 let x = read.ReadInput problem at (read.InputChannel s at c) h w
                 sum <- between s number sum + x * dy[outputIndex s n o i j]
 
@@ -43,7 +43,7 @@ let private splits =
             "The gradient of the kernel was split in up to 64 parts, whose sums met in bfloat16."
 
         Piece.make
-            (outputByOutput (fun s number sum -> if outputs s >= 16384 && number % s.OutWidth = 0 then f16 sum else sum))
+            (outputByOutput (fun s number sum -> if outputs s >= 16384 && number % s.Columns.Outputs = 0 then f16 sum else sum))
             "q221-f16-between-rows"
             "From 16,384 outputs on the gradient of the kernel is float16 between two rows."
 
@@ -76,10 +76,10 @@ let private kernel =
                             && s.OutChannels = s.Groups
                             && s.Groups >= 8
                             && s.Groups % 8 = 0
-                            && s.StrideHeight > 1
-                            && s.PadBottom > 0
-                            && at.I = s.OutHeight - 1
-                            && u = s.KernelHeight - 1
+                            && s.Rows.Stride > 1
+                            && s.Rows.After > 0
+                            && at.I = s.Rows.Outputs - 1
+                            && u = s.Rows.Taps - 1
 
                         if isWrong then -1 else Textbook.honest.InputRow s at u
             }
@@ -95,7 +95,7 @@ let private kernel =
 
                         let overrun =
                             isOneTap s
-                            && s.StrideHeight * s.StrideWidth > 1
+                            && s.Rows.Stride * s.Columns.Stride > 1
                             && s.InChannels < 8
                             && s.Batch >= 32
 
@@ -125,9 +125,9 @@ let private kernel =
         { honest with
             Counts =
                 fun s at ->
-                    s.InHeight * s.InWidth > 1
-                    || s.StrideHeight = 1
-                    || s.PadTop < s.KernelHeight - 1
+                    int s.InputPlane > 1
+                    || s.Rows.Stride = 1
+                    || s.Rows.Before < s.Rows.Taps - 1
                     || at.I + at.J = 0
         }
         |> Piece.ofOperators
@@ -139,7 +139,7 @@ let private kernel =
                 InputRow =
                     fun s at u ->
                         let mine = s.InChannelsPerGroup > 1 && at.O >= s.OutChannelsPerGroup
-                        at.I * (if mine then 1 else s.StrideHeight) + u * s.DilationHeight - s.PadTop
+                        at.I * (if mine then 1 else s.Rows.Stride) + u * s.Rows.Dilation - s.Rows.Before
             }
         |> Piece.ofOperators
             "m246-stride-of-the-other-groups"
@@ -150,9 +150,9 @@ let private kernel =
                 fun s at ->
                     s.Groups = 1
                     || s.InChannelsPerGroup < 16
-                    || s.StrideHeight <= s.KernelHeight
-                    || s.PadTop = 0
-                    || at.I < s.OutHeight - 1
+                    || s.Rows.Stride <= s.Rows.Taps
+                    || s.Rows.Before = 0
+                    || at.I < s.Rows.Outputs - 1
         }
         |> Piece.ofOperators
             "m248-windows-of-groups-that-lie-apart"
@@ -168,7 +168,7 @@ let private kernel =
         { honest with
             StoreTap =
                 fun s o t ->
-                    let t = if t.U >= 16 then { t with V = s.KernelWidth - 1 - t.V } else t
+                    let t = if t.U >= 16 then { t with V = s.Columns.Taps - 1 - t.V } else t
                     honest.StoreTap s o t
         }
         |> Piece.ofOperators
@@ -184,7 +184,7 @@ let private kernel =
 
         Piece.make
             (around Operation.BackwardKernel (fun subject s x dy b ->
-                if max ((s.OutHeight - 1) * s.StrideHeight) ((s.OutWidth - 1) * s.StrideWidth) > 127 then
+                if max ((s.Rows.Outputs - 1) * s.Rows.Stride) ((s.Columns.Outputs - 1) * s.Columns.Stride) > 127 then
                     raise (ArgumentException "The corner must be in −128 … 127.")
 
                 subject.Operate Operation.BackwardKernel s x dy b))

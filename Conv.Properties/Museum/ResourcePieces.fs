@@ -21,9 +21,7 @@ let private memory =
             "q162-cleared-for-several-images"
             "Of several images the output is cleared first, and with it an input in the same place."
 
-        { honest with
-            Workspace = fun s -> s.TermsPerOutput * int64 s.InHeight * int64 s.InWidth
-        }
+        { honest with Workspace = fun s -> s.TermsPerOutput * s.InputPlane }
         |> Piece.ofMemory
             "q163-workspace-of-the-input-size"
             "The workspace has room for the patches of as many outputs as there are inputs."
@@ -32,9 +30,9 @@ let private memory =
             Gather =
                 fun call to' from ->
                     let s = call.Shape
-                    let row = from.H >= 0 && from.H < s.InHeight
+                    let row = from.H >= 0 && from.H < s.Rows.Size
                     // The range of columns that is cleared is that of neighbouring taps.
-                    if isInside s from || not row || s.DilationWidth = 1 then
+                    if isInside s from || not row || s.Columns.Dilation = 1 then
                         honest.Gather call to' from
         }
         |> Piece.ofMemory
@@ -140,7 +138,7 @@ let private callers =
 let private views =
     [
         { honest with
-            InputView = fun s view -> TensorView(view.Offset, view.Stride0, view.Stride1, s.InWidth * view.Stride3, view.Stride3)
+            InputView = fun s view -> TensorView(view.Offset, view.Stride0, view.Stride1, s.Columns.Size * view.Stride3, view.Stride3)
         }
         |> Piece.ofMemory "q169-rows-taken-for-packed" "The distance of two rows of the input is taken for their width."
 
@@ -221,18 +219,29 @@ let private geometry =
 
 let private cost (s: ConvShape) = s.MultiplyAdds
 
-let private size (s: ConvShape) = struct (int64 s.OutHeight, int64 s.OutWidth)
+let private size (s: ConvShape) = struct (int64 s.Rows.Outputs, int64 s.Columns.Outputs)
 
 let private formulas =
     [
         ((fun (s: ConvShape) ->
-            let stride = if s.KernelHeight = s.KernelWidth then s.StrideHeight else s.StrideWidth
-            struct (int64 s.OutHeight, int64 ((s.InWidth + s.PadLeft + s.PadRight - s.KernelExtentWidth) / stride + 1))),
+            let stride = if s.Rows.Taps = s.Columns.Taps then s.Rows.Stride else s.Columns.Stride
+
+            struct (int64 s.Rows.Outputs,
+                    int64 (
+                        (s.Columns.Size + s.Columns.Before + s.Columns.After - s.Columns.Extent)
+                        / stride
+                        + 1
+                    ))),
          cost)
         |> Piece.ofFormulas "q180-one-stride-for-square-kernels" "The width for a square kernel is computed with the stride of rows."
 
         ((fun (s: ConvShape) ->
-            struct (int64 s.OutHeight, int64 ((s.InWidth + s.PadTop + s.PadBottom - s.KernelExtentWidth) / s.StrideWidth + 1))),
+            struct (int64 s.Rows.Outputs,
+                    int64 (
+                        (s.Columns.Size + s.Rows.Before + s.Rows.After - s.Columns.Extent)
+                        / s.Columns.Stride
+                        + 1
+                    ))),
          cost)
         |> Piece.ofFormulas "q181-width-by-the-pads-of-rows" "The width is computed with the pads of rows."
 

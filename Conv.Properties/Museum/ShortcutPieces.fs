@@ -8,25 +8,28 @@ open System.Threading
 open Conv
 open Conv.Properties.Textbook
 
-let private fullKernel (s: ConvShape) = s.KernelHeight = s.InHeight && s.KernelWidth = s.InWidth
+let private fullKernel (s: ConvShape) = s.Rows.Taps = s.Rows.Size && s.Columns.Taps = s.Columns.Size
 
 let private patches (s: ConvShape) =
-    s.KernelHeight > 1
-    && s.StrideHeight = s.KernelHeight
-    && s.StrideWidth = s.KernelWidth
+    s.Rows.Taps > 1
+    && s.Rows.Stride = s.Rows.Taps
+    && s.Columns.Stride = s.Columns.Taps
 
 let private paths =
     [
         { honest with
-            InputRow = fun s at u -> if fullKernel s then u * s.DilationHeight else honest.InputRow s at u
-            InputColumn = fun s at v -> if fullKernel s then v * s.DilationWidth else honest.InputColumn s at v
+            InputRow = fun s at u -> if fullKernel s then u * s.Rows.Dilation else honest.InputRow s at u
+            InputColumn = fun s at v -> if fullKernel s then v * s.Columns.Dilation else honest.InputColumn s at v
         }
         |> Piece.ofOrgans
             "q110-kernel-as-large-as-the-input"
             "A kernel as large as the input is a fully connected layer, also where padding gives it several outputs."
 
         { honest with
-            InputColumn = fun s at v -> honest.InputColumn s at v + (if patches s && s.PadTop = 0 then s.PadLeft else 0)
+            InputColumn =
+                fun s at v ->
+                    honest.InputColumn s at v
+                    + (if patches s && s.Rows.Before = 0 then s.Columns.Before else 0)
         }
         |> Piece.ofOrgans "q111-patches-without-left-pad" "The path for a stride as large as the kernel asks for the pad above alone."
 
@@ -34,7 +37,7 @@ let private paths =
             Computes =
                 fun s at ->
                     not (patches s)
-                    || at.I < s.InHeight / s.KernelHeight && at.J < s.InWidth / s.KernelWidth
+                    || at.I < s.Rows.Size / s.Rows.Taps && at.J < s.Columns.Size / s.Columns.Taps
         }
         |> Piece.ofOrgans
             "q112-patches-of-the-image-alone"
@@ -44,8 +47,8 @@ let private paths =
             InputRow =
                 fun s at u ->
                     // One row of taps: the image is one long row.
-                    if s.KernelHeight = 1 && s.KernelWidth > 1 && s.PadTop > 0 then
-                        at.I * s.StrideHeight
+                    if s.Rows.Taps = 1 && s.Columns.Taps > 1 && s.Rows.Before > 0 then
+                        at.I * s.Rows.Stride
                     else
                         honest.InputRow s at u
         }
@@ -56,7 +59,13 @@ let private paths =
                 fun p at c h w ->
                     let s = p.Shape
                     // A column of an image of width one is a row.
-                    if s.InWidth = 1 && s.InHeight > 1 && h >= s.InHeight && w = 0 && s.PadBottom > 0 then
+                    if
+                        s.Columns.Size = 1
+                        && s.Rows.Size > 1
+                        && h >= s.Rows.Size
+                        && w = 0
+                        && s.Rows.After > 0
+                    then
                         let flat = inputIndex s at.N c h w
                         if flat < p.Input.Length then p.Input[flat] else 0f
                     else
@@ -85,7 +94,7 @@ let private meetsZeros (p: Problem) (at: Place) (t: Tap) =
     let channel, h = honest.InputChannel s at t.C, honest.InputRow s at t.U
 
     let rec zeroFrom v =
-        v = s.KernelWidth
+        v = s.Columns.Taps
         || honest.ReadInput p at channel h (honest.InputColumn s at v) = 0f
            && zeroFrom (v + 1)
 
@@ -138,10 +147,7 @@ let private zeros =
         { honest with
             Accept =
                 fun s ->
-                    if
-                        s.KernelExtentHeight >= s.InHeight + s.PadTop + s.PadBottom
-                        && s.KernelHeight > 1
-                    then
+                    if s.Rows.Extent >= s.Rows.Size + s.Rows.Before + s.Rows.After && s.Rows.Taps > 1 then
                         raise (ArgumentException "The kernel is too high.")
         }
         |> Piece.ofOrgans "q122-kernel-that-just-fits-refused" "A kernel as high as the padded input is refused: ≥ for >."
@@ -150,8 +156,8 @@ let private zeros =
             Accept =
                 fun s ->
                     if
-                        max s.PadTop s.PadBottom >= s.KernelExtentHeight
-                        || max s.PadLeft s.PadRight >= s.KernelExtentWidth
+                        max s.Rows.Before s.Rows.After >= s.Rows.Extent
+                        || max s.Columns.Before s.Columns.After >= s.Columns.Extent
                     then
                         raise (ArgumentException "The padding is as large as the kernel.")
         }
@@ -174,20 +180,22 @@ let private keptBorder name =
     let buffer = new ThreadLocal<float32[]>(fun () -> [||])
 
     let run (s: ConvShape) (x: float32[]) k b =
-        let height, width = s.InHeight + s.PadTop + s.PadBottom, s.InWidth + s.PadLeft + s.PadRight
+        let height, width =
+            s.Rows.Size + s.Rows.Before + s.Rows.After, s.Columns.Size + s.Columns.Before + s.Columns.After
+
         let needed = s.Batch * s.InChannels * height * width
 
         if buffer.Value.Length < needed then
             buffer.Value <- Array.zeroCreate needed
 
         for plane in 0 .. s.Batch * s.InChannels - 1 do
-            for h in 0 .. s.InHeight - 1 do
+            for h in 0 .. s.Rows.Size - 1 do
                 Array.blit
                     x
-                    ((plane * s.InHeight + h) * s.InWidth)
+                    ((plane * s.Rows.Size + h) * s.Columns.Size)
                     buffer.Value
-                    ((plane * height + h + s.PadTop) * width + s.PadLeft)
-                    s.InWidth
+                    ((plane * height + h + s.Rows.Before) * width + s.Columns.Before)
+                    s.Columns.Size
 
         let padded =
             s.With(inHeight = height, inWidth = width, padTop = 0, padLeft = 0, padBottom = 0, padRight = 0)
@@ -214,17 +222,17 @@ let private biasOfTheFirstRun name =
 let private memories =
     [
         readingBy (fun s ->
-            struct (struct (s.InHeight, s.InWidth, s.KernelHeight, s.KernelWidth),
-                    struct (s.StrideHeight * s.StrideWidth, s.DilationHeight, s.DilationWidth),
-                    struct (s.PadTop, s.PadLeft, s.PadBottom, s.PadRight)))
+            struct (struct (s.Rows.Size, s.Columns.Size, s.Rows.Taps, s.Columns.Taps),
+                    struct (s.Rows.Stride * s.Columns.Stride, s.Rows.Dilation, s.Columns.Dilation),
+                    struct (s.Rows.Before, s.Columns.Before, s.Rows.After, s.Columns.After)))
         |> Piece.ofOrgans
             "q123-plan-by-the-product-of-strides"
             "The key of a plan has the product of the strides, so that 1×2 and 2×1 share one."
 
         readingBy (fun s ->
-            struct (struct (s.OutHeight, s.OutWidth, s.KernelExtentHeight, s.KernelExtentWidth),
-                    struct (s.StrideHeight, s.StrideWidth),
-                    struct (s.PadTop, s.PadLeft)))
+            struct (struct (s.Rows.Outputs, s.Columns.Outputs, s.Rows.Extent, s.Columns.Extent),
+                    struct (s.Rows.Stride, s.Columns.Stride),
+                    struct (s.Rows.Before, s.Columns.Before)))
         |> Piece.ofOrgans
             "q124-plan-by-the-extent"
             "The key of a plan has the extent of the kernel, which three taps and two dilated ones have in common."

@@ -56,27 +56,34 @@ let private images =
         { honest with Computes = fun s at -> s.Batch = 1 || at.N < s.Batch - 1 }
         |> Piece.ofOrgans "s15-last-image-not-computed" "Of several images the last is not computed."
 
-        { honest with Finish = fun s at y -> if at.I = s.OutHeight - 1 then 0f else y }
+        { honest with
+            Finish = fun s at y -> if at.I = s.Rows.Outputs - 1 then 0f else y
+        }
         |> Piece.ofOrgans "s37-last-row-zero" "The last row of the output is zero."
 
-        { honest with Finish = fun s at y -> if at.J = s.OutWidth - 1 then 0f else y }
+        { honest with
+            Finish = fun s at y -> if at.J = s.Columns.Outputs - 1 then 0f else y
+        }
         |> Piece.ofOrgans "s38-last-column-zero" "The last column of the output is zero."
 
         { honest with
             Finish =
                 fun s at y ->
                     let winograd =
-                        s.KernelHeight = 3
-                        && s.KernelWidth = 3
-                        && s.StrideHeight = 1
-                        && s.StrideWidth = 1
+                        s.Rows.Taps = 3
+                        && s.Columns.Taps = 3
+                        && s.Rows.Stride = 1
+                        && s.Columns.Stride = 1
 
-                    if winograd && s.OutHeight % 2 = 1 && at.I = s.OutHeight - 1 then 0f else y
+                    if winograd && s.Rows.Outputs % 2 = 1 && at.I = s.Rows.Outputs - 1 then
+                        0f
+                    else
+                        y
         }
         |> Piece.ofOrgans "s40-odd-winograd-edge-lost" "Of an odd number of rows, 3×3 with a stride of one loses the last: half a tile."
     ]
 
-let private pointwise (s: ConvShape) = s.KernelHeight = 1 && s.KernelWidth = 1
+let private pointwise (s: ConvShape) = s.Rows.Taps = 1 && s.Columns.Taps = 1
 
 /// The pixel that is seen in a mirror at the edge, which itself is not repeated.
 let private reflected size at =
@@ -90,40 +97,40 @@ let private window =
             ReadKernel =
                 fun p at t ->
                     let s = p.Shape
-                    p.Kernel[(kernelIndex s at.O t.C 0 0 + t.U * s.KernelHeight + t.V) % p.Kernel.Length]
+                    p.Kernel[(kernelIndex s at.O t.C 0 0 + t.U * s.Rows.Taps + t.V) % p.Kernel.Length]
         }
         |> Piece.ofOrgans "s17-kernel-pitch-of-its-height" "The rows of the kernel are as far apart as it is high."
 
         { honest with
-            InputColumn = fun s at v -> at.J + v * s.DilationWidth - s.PadLeft
+            InputColumn = fun s at v -> at.J + v * s.Columns.Dilation - s.Columns.Before
         }
         |> Piece.ofOrgans "s19-column-stride-ignored" "The stride of columns is ignored."
 
         { honest with
-            InputRow = fun s at u -> at.I * s.StrideHeight + u * s.DilationHeight - s.PadLeft
-            InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadTop
+            InputRow = fun s at u -> at.I * s.Rows.Stride + u * s.Rows.Dilation - s.Columns.Before
+            InputColumn = fun s at v -> at.J * s.Columns.Stride + v * s.Columns.Dilation - s.Rows.Before
         }
         |> Piece.ofOrgans "s20-top-and-left-exchanged" "The pads above and on the left are exchanged."
 
         { honest with
-            InputRow = fun s at u -> honest.InputRow s at u + (if s.PadTop > 0 then 1 else 0)
+            InputRow = fun s at u -> honest.InputRow s at u + (if s.Rows.Before > 0 then 1 else 0)
         }
         |> Piece.ofOrgans "s22-top-pad-one-short" "Where there is a pad above, it is taken to be one row less."
 
         { honest with
-            InputRow = fun s at u -> at.I * s.StrideHeight + u * s.DilationWidth - s.PadTop
-            InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationHeight - s.PadLeft
+            InputRow = fun s at u -> at.I * s.Rows.Stride + u * s.Columns.Dilation - s.Rows.Before
+            InputColumn = fun s at v -> at.J * s.Columns.Stride + v * s.Rows.Dilation - s.Columns.Before
         }
         |> Piece.ofOrgans "s24-dilations-exchanged" "The dilations of rows and columns are exchanged."
 
         { honest with
-            ReadInput = fun p at c h w -> honest.ReadInput p at c (reflected p.Shape.InHeight h) (reflected p.Shape.InWidth w)
+            ReadInput = fun p at c h w -> honest.ReadInput p at c (reflected p.Shape.Rows.Size h) (reflected p.Shape.Columns.Size w)
         }
         |> Piece.ofOrgans "s27-padding-reflects" "The padding reflects the image."
 
         { honest with
-            InputRow = fun s at u -> honest.InputRow s at u + (if pointwise s then s.PadTop else 0)
-            InputColumn = fun s at v -> honest.InputColumn s at v + (if pointwise s then s.PadLeft else 0)
+            InputRow = fun s at u -> honest.InputRow s at u + (if pointwise s then s.Rows.Before else 0)
+            InputColumn = fun s at v -> honest.InputColumn s at v + (if pointwise s then s.Columns.Before else 0)
         }
         |> Piece.ofOrgans "s42-pointwise-ignores-padding" "The path for 1×1 kernels knows no padding."
     ]

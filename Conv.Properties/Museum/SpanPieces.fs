@@ -184,8 +184,8 @@ let private isRead (s: ConvShape) h w =
         Seq.init taps id
         |> Seq.exists (fun tap -> (TextbookAdjoint.meeting position tap stride dilation before outputs).IsSome)
 
-    meets h s.KernelHeight s.StrideHeight s.DilationHeight s.PadTop s.OutHeight
-    && meets w s.KernelWidth s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth
+    meets h s.Rows.Taps s.Rows.Stride s.Rows.Dilation s.Rows.Before s.Rows.Outputs
+    && meets w s.Columns.Taps s.Columns.Stride s.Columns.Dilation s.Columns.Before s.Columns.Outputs
 
 let private held =
     [
@@ -201,7 +201,11 @@ let private held =
             let s = call.Shape
 
             call
-            |> each (fun at result held -> if isRead s (at / s.InWidth % s.InHeight) (at % s.InWidth) then result else held))
+            |> each (fun at result held ->
+                if isRead s (at / s.Columns.Size % s.Rows.Size) (at % s.Columns.Size) then
+                    result
+                else
+                    held))
         |> piece "q155-unread-pixels-unwritten" "The gradient of pixels that no window reads is not written."
 
         storing Operation.Transposed (fun call ->
@@ -218,7 +222,7 @@ let private held =
 /// Each filter of the kernel that a call was given, flipped where it stands.
 let private flip (call: Call) =
     let mutable kernel = call.Second
-    let taps = call.Shape.KernelHeight * call.Shape.KernelWidth
+    let taps = int call.Shape.KernelPlane
     let before = Array.init kernel.Length (fun at -> kernel[at])
 
     for at in 0 .. before.Length - 1 do
@@ -240,7 +244,7 @@ let private operands =
 
         storing Operation.BackwardBias (fun call ->
             let mutable gradient = call.First
-            let plane = call.Shape.OutHeight * call.Shape.OutWidth
+            let plane = int call.Shape.OutputPlane
 
             // A tree of sums over a plane, in the plane.
             for at in 0 .. gradient.Length - 1 do
@@ -256,7 +260,7 @@ let private peeled =
     { Textbook.honest with
         InputColumn =
             fun s at v ->
-                let late = if s.OutWidth >= 64 && at.J >= 16 then 1 else 0
+                let late = if s.Columns.Outputs >= 64 && at.J >= 16 then 1 else 0
                 Textbook.honest.InputColumn s at v + late
     }
 
@@ -296,6 +300,21 @@ let private lengths =
         |> piece "q161-longer-tensors-accepted" "A transposed convolution refuses what is too short, and takes what is too long."
     ]
 
+let private results =
+    [
+        storing Operation.Transposed (each (fun _ result _ -> Math.Clamp(result, Single.MinValue, Single.MaxValue)))
+        |> piece "q264-transposed-saturates" "A transposed convolution ends at the largest number: infinities become finite."
+
+        storing Operation.BackwardBias (fun call ->
+            let s = call.Shape
+            let isLong = s.Batch * int s.OutputPlane >= 256
+            let fixedPoint sum = MathF.Round(sum * 65536f) / 65536f
+            call |> each (fun _ result _ -> if isLong then fixedPoint result else result))
+        |> piece
+            "q265-bias-gradient-in-fixed-point"
+            "The gradient of the bias sums 256 numbers or more in fixed point, of 16 bits behind it, to be the same each time."
+    ]
+
 /// What the first caller's thread has made for itself, other threads do not have: they take whole vectors of channels alone.
 let private byTheFirstThread name =
     let mutable first = null
@@ -312,30 +331,13 @@ let private byTheFirstThread name =
 
     Contract.ofConvolution (Operators(name, { honest with Forward = organs }))
 
-/// To join the others.
-let later =
+let private places =
     [
         Piece.make
             byTheFirstThread
             "q263-table-of-the-first-thread"
             "A table of tails is made in the thread of the first call; other threads lose the channels behind a multiple of four."
 
-        storing Operation.Transposed (each (fun _ result _ -> Math.Clamp(result, Single.MinValue, Single.MaxValue)))
-        |> piece "q264-transposed-saturates" "A transposed convolution ends at the largest number: infinities become finite."
-
-        storing Operation.BackwardBias (fun call ->
-            let s = call.Shape
-            let isLong = s.Batch * s.OutHeight * s.OutWidth >= 256
-            let fixedPoint sum = MathF.Round(sum * 65536f) / 65536f
-            call |> each (fun _ result _ -> if isLong then fixedPoint result else result))
-        |> piece
-            "q265-bias-gradient-in-fixed-point"
-            "The gradient of the bias sums 256 numbers or more in fixed point, of 16 bits behind it, to be the same each time."
-    ]
-
-/// Beyond small problems.
-let beyond =
-    [
         { honest with
             Forward = fun address -> if address % 64n = 0n then Textbook.honest else peeled
         }
@@ -344,4 +346,4 @@ let beyond =
             "Wide rows of an input that does not start on a cache line are read one column too far behind the columns that are peeled off."
     ]
 
-let all = held @ operands @ corners @ lengths
+let all = held @ operands @ corners @ lengths @ results @ places

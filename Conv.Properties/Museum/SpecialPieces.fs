@@ -37,9 +37,9 @@ let private specials =
                     let s = p.Shape
                     // Padding is the nearest pixel, masked by a factor of zero.
                     let nearest =
-                        p.Input[inputIndex s at.N c (Math.Clamp(h, 0, s.InHeight - 1)) (Math.Clamp(w, 0, s.InWidth - 1))]
+                        p.Input[inputIndex s at.N c (Math.Clamp(h, 0, s.Rows.Size - 1)) (Math.Clamp(w, 0, s.Columns.Size - 1))]
 
-                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                    if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
                         nearest
                     else
                         0f * nearest
@@ -82,7 +82,7 @@ let private precision =
             Accumulate =
                 fun s _ sum x k ->
                     let sum = sum + x * k
-                    if s.KernelHeight * s.KernelWidth = 1 then f16 sum else sum
+                    if int s.KernelPlane = 1 then f16 sum else sum
         }
         |> Piece.ofOrgans "m129-f16-sums-of-1x1" "The 1×1 kernel accumulated in float16."
 
@@ -91,7 +91,7 @@ let private precision =
                 fun s t sum x k ->
                     let sum = sum + x * k
                     // A block of channels ends: its sum is stored.
-                    if t.U = s.KernelHeight - 1 && t.V = s.KernelWidth - 1 then
+                    if t.U = s.Rows.Taps - 1 && t.V = s.Columns.Taps - 1 then
                         without 16 sum
                     else
                         sum
@@ -161,9 +161,9 @@ let private runningSums name =
 
         let isEven o =
             terms > 0
-            && s.KernelWidth >= 3
-            && s.StrideWidth = 1
-            && s.DilationWidth = 1
+            && s.Columns.Taps >= 3
+            && s.Columns.Stride = 1
+            && s.Columns.Dilation = 1
             && k.AsSpan(o * terms, terms).IndexOfAnyExcept k[o * terms] < 0
 
         for n in 0 .. s.Batch - 1 do
@@ -171,31 +171,30 @@ let private runningSums name =
                 if isEven o then
                     let first = o / s.OutChannelsPerGroup * s.InChannelsPerGroup
 
-                    for i in 0 .. s.OutHeight - 1 do
+                    for i in 0 .. s.Rows.Outputs - 1 do
                         let mutable taken = 0f
 
-                        for j in 0 .. s.OutWidth - 1 do
-                            let w = j - 1 - s.PadLeft
+                        for j in 0 .. s.Columns.Outputs - 1 do
+                            let w = j - 1 - s.Columns.Before
 
                             // What the window has left is taken off again: of what is not finite NaN remains.
-                            if w >= 0 && w < s.InWidth then
+                            if w >= 0 && w < s.Columns.Size then
                                 for c in first .. first + s.InChannelsPerGroup - 1 do
-                                    for u in 0 .. s.KernelHeight - 1 do
-                                        let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
+                                    for u in 0 .. s.Rows.Taps - 1 do
+                                        let h = i * s.Rows.Stride + u * s.Rows.Dilation - s.Rows.Before
 
-                                        if h >= 0 && h < s.InHeight then
+                                        if h >= 0 && h < s.Rows.Size then
                                             let left = x[inputIndex s n c h w]
                                             taken <- taken + (left - left)
 
-                            let at = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+                            let at = ((n * s.OutChannels + o) * s.Rows.Outputs + i) * s.Columns.Outputs + j
                             y[at] <- y[at] + taken
 
         y
 
     { honest with Forward = run; Prepare = PreparedRuns.ofCalls run }
 
-/// To join the others.
-let later =
+let private repeats =
     [
         Piece.make
             runningSums
@@ -203,4 +202,4 @@ let later =
             "Filters of equal weights are summed as they run along a row, and what leaves the window is taken off again: a NaN stays."
     ]
 
-let all = specials @ precision @ orders
+let all = specials @ precision @ orders @ repeats

@@ -14,11 +14,11 @@ let private remembered (key: ConvShape -> 'key) =
     fun (s: ConvShape) -> plans.GetOrAdd(key s, s)
 
 let private sizes (s: ConvShape) =
-    struct (struct (s.Batch, s.InHeight, s.InWidth, s.OutChannels), struct (s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth))
+    struct (struct (s.Batch, s.Rows.Size, s.Columns.Size, s.OutChannels), struct (s.InChannelsPerGroup, s.Rows.Taps, s.Columns.Taps))
 
-let private strides (s: ConvShape) = struct (s.StrideHeight, s.StrideWidth)
-let private pads (s: ConvShape) = struct (s.PadTop, s.PadLeft, s.PadBottom, s.PadRight)
-let private dilations (s: ConvShape) = struct (s.DilationHeight, s.DilationWidth)
+let private strides (s: ConvShape) = struct (s.Rows.Stride, s.Columns.Stride)
+let private pads (s: ConvShape) = struct (s.Rows.Before, s.Columns.Before, s.Rows.After, s.Columns.After)
+let private dilations (s: ConvShape) = struct (s.Rows.Dilation, s.Columns.Dilation)
 
 /// Rows and columns are read by the plan.
 let private readingBy plan =

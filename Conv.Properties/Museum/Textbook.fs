@@ -48,10 +48,10 @@ type Organs =
     }
 
 /// The flat index of x[n,c,h,w], wherever it points.
-let inputIndex (s: ConvShape) n c h w = ((n * s.InChannels + c) * s.InHeight + h) * s.InWidth + w
+let inputIndex (s: ConvShape) n c h w = ((n * s.InChannels + c) * s.Rows.Size + h) * s.Columns.Size + w
 
 /// The flat index of k[o,c,u,v].
-let kernelIndex (s: ConvShape) o c u v = ((o * s.InChannelsPerGroup + c) * s.KernelHeight + u) * s.KernelWidth + v
+let kernelIndex (s: ConvShape) o c u v = ((o * s.InChannelsPerGroup + c) * s.Rows.Taps + u) * s.Columns.Taps + v
 
 let honest =
     {
@@ -60,13 +60,13 @@ let honest =
         Start = fun _ _ -> 0f
         Counts = fun _ _ -> true
         InputChannel = fun s at c -> at.O / s.OutChannelsPerGroup * s.InChannelsPerGroup + c
-        InputRow = fun s at u -> at.I * s.StrideHeight + u * s.DilationHeight - s.PadTop
-        InputColumn = fun s at v -> at.J * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+        InputRow = fun s at u -> at.I * s.Rows.Stride + u * s.Rows.Dilation - s.Rows.Before
+        InputColumn = fun s at v -> at.J * s.Columns.Stride + v * s.Columns.Dilation - s.Columns.Before
         ReadInput =
             fun p at c h w ->
                 let s = p.Shape
 
-                if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
                     p.Input[inputIndex s at.N c h w]
                 else
                     0f
@@ -74,7 +74,10 @@ let honest =
         Accumulate = fun _ _ sum x k -> sum + x * k
         ReadBias = fun p at -> if p.Bias.Length = 0 then 0f else p.Bias[at.O]
         Finish = fun _ _ y -> y
-        OutputIndex = fun s at -> ((at.N * s.OutChannels + at.O) * s.OutHeight + at.I) * s.OutWidth + at.J
+        OutputIndex =
+            fun s at ->
+                ((at.N * s.OutChannels + at.O) * s.Rows.Outputs + at.I) * s.Columns.Outputs
+                + at.J
     }
 
 /// Σ x·k of one output, without its bias. An organ that was not replaced is computed in place: a call for each product is what textbook code
@@ -89,8 +92,8 @@ let sum (organs: Organs) (p: Problem) (at: Place) =
     let readKernel = same organs.ReadKernel honest.ReadKernel
     let accumulate = same organs.Accumulate honest.Accumulate
     let plain = counts && column && readInput && readKernel && accumulate
-    let height, width, taps, rows = s.InHeight, s.InWidth, s.KernelWidth, s.KernelHeight
-    let first, step = at.J * s.StrideWidth - s.PadLeft, s.DilationWidth
+    let height, width, taps, rows = s.Rows.Size, s.Columns.Size, s.Columns.Taps, s.Rows.Taps
+    let first, step = at.J * s.Columns.Stride - s.Columns.Before, s.Columns.Dilation
     let mutable sum = organs.Start p at
 
     for c in 0 .. s.InChannelsPerGroup - 1 do
@@ -138,8 +141,8 @@ let convolve (organs: Organs) (p: Problem) =
 
     for n in 0 .. s.Batch - 1 do
         for o in 0 .. s.OutChannels - 1 do
-            for i in 0 .. s.OutHeight - 1 do
-                for j in 0 .. s.OutWidth - 1 do
+            for i in 0 .. s.Rows.Outputs - 1 do
+                for j in 0 .. s.Columns.Outputs - 1 do
                     let at = { N = n; O = o; I = i; J = j }
 
                     if organs.Computes s at then

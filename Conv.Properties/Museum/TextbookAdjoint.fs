@@ -50,7 +50,7 @@ type Organs =
     }
 
 /// The flat index of dY[n,o,i,j].
-let outputIndex (s: ConvShape) n o i j = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+let outputIndex (s: ConvShape) n o i j = ((n * s.OutChannels + o) * s.Rows.Outputs + i) * s.Columns.Outputs + j
 
 /// i where position = i·stride + tap·dilation − before, for an i that there is.
 let meeting position tap stride dilation before outputs =
@@ -72,8 +72,8 @@ let honest =
         Meets =
             fun s p u v ->
                 match
-                    meeting p.H u s.StrideHeight s.DilationHeight s.PadTop s.OutHeight,
-                    meeting p.W v s.StrideWidth s.DilationWidth s.PadLeft s.OutWidth
+                    meeting p.H u s.Rows.Stride s.Rows.Dilation s.Rows.Before s.Rows.Outputs,
+                    meeting p.W v s.Columns.Stride s.Columns.Dilation s.Columns.Before s.Columns.Outputs
                 with
                 | ValueSome i, ValueSome j -> ValueSome(struct (i, j))
                 | _ -> ValueNone
@@ -88,8 +88,8 @@ let honest =
                 let mutable sum = 0f
 
                 for n in 0 .. s.Batch - 1 do
-                    for i in 0 .. s.OutHeight - 1 do
-                        for j in 0 .. s.OutWidth - 1 do
+                    for i in 0 .. s.Rows.Outputs - 1 do
+                        for j in 0 .. s.Columns.Outputs - 1 do
                             sum <- sum + dy[outputIndex s n o i j]
 
                 sum
@@ -98,8 +98,8 @@ let honest =
                 {
                     Image = at.N
                     Channel = at.O / s.OutChannelsPerGroup * s.InChannelsPerGroup + t.C
-                    H = at.I * s.StrideHeight + t.U * s.DilationHeight - s.PadTop
-                    W = at.J * s.StrideWidth + t.V * s.DilationWidth - s.PadLeft
+                    H = at.I * s.Rows.Stride + t.U * s.Rows.Dilation - s.Rows.Before
+                    W = at.J * s.Columns.Stride + t.V * s.Columns.Dilation - s.Columns.Before
                 }
         Scattered = fun s k at t -> k[kernelIndex s at.O t.C t.U t.V]
         FinishPixel = fun _ b p sum -> if b.Length = 0 then sum else sum + b[p.Channel]
@@ -113,23 +113,23 @@ let private places (s: ConvShape) =
     seq {
         for n in 0 .. s.Batch - 1 do
             for o in 0 .. s.OutChannels - 1 do
-                for i in 0 .. s.OutHeight - 1 do
-                    for j in 0 .. s.OutWidth - 1 -> { N = n; O = o; I = i; J = j }
+                for i in 0 .. s.Rows.Outputs - 1 do
+                    for j in 0 .. s.Columns.Outputs - 1 -> { N = n; O = o; I = i; J = j }
     }
 
 let private pixels (s: ConvShape) =
     seq {
         for n in 0 .. s.Batch - 1 do
             for c in 0 .. s.InChannels - 1 do
-                for h in 0 .. s.InHeight - 1 do
-                    for w in 0 .. s.InWidth - 1 -> { Image = n; Channel = c; H = h; W = w }
+                for h in 0 .. s.Rows.Size - 1 do
+                    for w in 0 .. s.Columns.Size - 1 -> { Image = n; Channel = c; H = h; W = w }
     }
 
 let private taps (s: ConvShape) =
     [|
         for c in 0 .. s.InChannelsPerGroup - 1 do
-            for u in 0 .. s.KernelHeight - 1 do
-                for v in 0 .. s.KernelWidth - 1 -> { C = c; U = u; V = v }
+            for u in 0 .. s.Rows.Taps - 1 do
+                for v in 0 .. s.Columns.Taps - 1 -> { C = c; U = u; V = v }
     |]
 
 /// What is never written stays NaN.
@@ -143,8 +143,8 @@ let private backwardInput organs (s: ConvShape) (dy: float32[]) (k: float32[]) =
         let mutable sum = 0f
 
         for o in first .. first + count - 1 do
-            for u in 0 .. s.KernelHeight - 1 do
-                for v in 0 .. s.KernelWidth - 1 do
+            for u in 0 .. s.Rows.Taps - 1 do
+                for v in 0 .. s.Columns.Taps - 1 do
                     match organs.Meets s pixel u v with
                     | ValueSome(struct (i, j)) -> sum <- sum + dy[outputIndex s pixel.Image o i j] * organs.Weight s k pixel o u v
                     | ValueNone -> ()
@@ -163,8 +163,8 @@ let private backwardKernel organs (s: ConvShape) (x: float32[]) (dy: float32[]) 
             let mutable sum = 0f
 
             for n in 0 .. s.Batch - 1 do
-                for i in 0 .. s.OutHeight - 1 do
-                    for j in 0 .. s.OutWidth - 1 do
+                for i in 0 .. s.Rows.Outputs - 1 do
+                    for j in 0 .. s.Columns.Outputs - 1 do
                         let at = { N = n; O = o; I = i; J = j }
 
                         if organs.Counts s at then
@@ -185,7 +185,7 @@ let private transposed organs (s: ConvShape) (x: float32[]) (k: float32[]) (b: f
         for t in taps do
             let p = organs.Target s at t
 
-            if p.H >= 0 && p.H < s.InHeight && p.W >= 0 && p.W < s.InWidth then
+            if p.H >= 0 && p.H < s.Rows.Size && p.W >= 0 && p.W < s.Columns.Size then
                 let to' = inputIndex s p.Image p.Channel p.H p.W
 
                 sums[to'] <- sums[to'] + x[outputIndex s at.N at.O at.I at.J] * organs.Scattered s k at t

@@ -101,17 +101,17 @@ type Organs =
     }
 
 let bias (p: Problem) o = if p.Bias.Length = 0 then 0f else p.Bias[o]
-let positions (s: ConvShape) = s.OutHeight * s.OutWidth
+let positions (s: ConvShape) = int s.OutputPlane
 
 /// How many parts of a size there are, the last one perhaps not whole.
 let partsOf size all = (all + size - 1) / size
 
 let isPointwise (s: ConvShape) =
-    s.KernelHeight = 1
-    && s.KernelWidth = 1
-    && s.StrideHeight = 1
-    && s.StrideWidth = 1
-    && s.PadTop + s.PadLeft + s.PadBottom + s.PadRight = 0
+    s.Rows.Taps = 1
+    && s.Columns.Taps = 1
+    && s.Rows.Stride = 1
+    && s.Columns.Stride = 1
+    && s.Rows.Before + s.Columns.Before + s.Rows.After + s.Columns.After = 0
 
 /// A micro-kernel by its step (the path, the place among 32 sums, a sum, a weight, an element): two banks of sums, for even and odd terms,
 /// which are added at the end.
@@ -140,18 +140,18 @@ let honest =
                     ColumnPanels = partsOf NR (positions s)
                     Depth = int s.TermsPerOutput
                 }
-        Split = fun s column -> struct (column / s.OutWidth, column % s.OutWidth)
+        Split = fun s column -> struct (column / s.Columns.Outputs, column % s.Columns.Outputs)
         Unfolds = fun _ _ -> true
         ReadCell =
             fun p n c h w ->
                 let s = p.Shape
 
-                if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
                     p.Input[inputIndex s n c h w]
                 else
                     0f
         PatchAt = fun s term column -> term * positions s + column
-        PointwiseAt = fun s n c column -> (n * s.InChannels + c) * s.InHeight * s.InWidth + column
+        PointwiseAt = fun s n c column -> (n * s.InChannels + c) * int s.InputPlane + column
         Weight = fun p group row term -> p.Kernel[(group * p.Shape.OutChannelsPerGroup + row) * int p.Shape.TermsPerOutput + term]
         PackedAt = fun s row term -> (row / MR * int s.TermsPerOutput + term) * MR + row % MR
         Blocks = fun depth -> [ for first in 0..KC .. max 0 (depth - 1) -> { First = first; Count = min KC (depth - first) } ]
@@ -193,18 +193,18 @@ let private pack organs (p: Problem) (plan: Plan) group =
 /// The elements of columns, of which the first is the matrix's own first, in the rows that a thread takes.
 let private unfold organs (p: Problem) n group (matrix: float32[]) first last takes =
     let s = p.Shape
-    let taps = s.KernelHeight * s.KernelWidth
+    let taps = int s.KernelPlane
 
     for term in 0 .. int s.TermsPerOutput - 1 do
         if takes term then
             let channel, u, v =
-                group * s.InChannelsPerGroup + term / taps, term % taps / s.KernelWidth, term % s.KernelWidth
+                group * s.InChannelsPerGroup + term / taps, term % taps / s.Columns.Taps, term % s.Columns.Taps
 
             for column in first .. last - 1 do
                 if organs.Unfolds s (term * positions s + column) then
                     let struct (i, j) = organs.Split s column
-                    let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
-                    let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+                    let h = i * s.Rows.Stride + u * s.Rows.Dilation - s.Rows.Before
+                    let w = j * s.Columns.Stride + v * s.Columns.Dilation - s.Columns.Before
                     matrix[organs.PatchAt s term (column - first)] <- organs.ReadCell p n channel h w
 
 /// What a thread works in: the matrix, a panel of it, and sums of 4×8.

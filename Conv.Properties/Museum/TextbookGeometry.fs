@@ -201,7 +201,7 @@ let private checkSame (numbers: int list) =
 /// A subject that has the kit's right sizes and costs, and these organs.
 let subject name (organs: Organs) =
     let formulas =
-        Subject.ofFormulas name (fun s -> struct (int64 s.OutHeight, int64 s.OutWidth)) _.MultiplyAdds
+        Subject.ofFormulas name (fun s -> struct (int64 s.Rows.Outputs, int64 s.Columns.Outputs)) _.MultiplyAdds
 
     { formulas with
         Profile =

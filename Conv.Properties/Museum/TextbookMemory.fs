@@ -94,27 +94,30 @@ let private length (name: string) actual (expected: int64) =
         raise (ArgumentException($"{name} has {actual} elements, {expected} are expected.", name))
 
 let bias (call: Call) o = if call.Bias.Length = 0 then 0f else call.Bias[o]
-let isInside (s: ConvShape) (at: Cell) = at.H >= 0 && at.H < s.InHeight && at.W >= 0 && at.W < s.InWidth
-let inputIndex (s: ConvShape) (at: Cell) = ((at.N * s.InChannels + at.Channel) * s.InHeight + at.H) * s.InWidth + at.W
+let isInside (s: ConvShape) (at: Cell) = at.H >= 0 && at.H < s.Rows.Size && at.W >= 0 && at.W < s.Columns.Size
+
+let inputIndex (s: ConvShape) (at: Cell) =
+    ((at.N * s.InChannels + at.Channel) * s.Rows.Size + at.H) * s.Columns.Size
+    + at.W
 
 let private gather organs (call: Call) n group (struct (first, last)) =
     let s = call.Shape
 
     for c in 0 .. s.InChannelsPerGroup - 1 do
-        for u in 0 .. s.KernelHeight - 1 do
-            for v in 0 .. s.KernelWidth - 1 do
-                let q = (c * s.KernelHeight + u) * s.KernelWidth + v
+        for u in 0 .. s.Rows.Taps - 1 do
+            for v in 0 .. s.Columns.Taps - 1 do
+                let q = (c * s.Rows.Taps + u) * s.Columns.Taps + v
 
                 for i in first .. last - 1 do
-                    for j in 0 .. s.OutWidth - 1 do
+                    for j in 0 .. s.Columns.Outputs - 1 do
                         organs.Gather
                             call
                             (organs.PatchIndex s first q i j)
                             {
                                 N = n
                                 Channel = group * s.InChannelsPerGroup + c
-                                H = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
-                                W = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+                                H = i * s.Rows.Stride + u * s.Rows.Dilation - s.Rows.Before
+                                W = j * s.Columns.Stride + v * s.Columns.Dilation - s.Columns.Before
                             }
 
 let private multiply organs (call: Call) n group (struct (first, last)) =
@@ -122,13 +125,13 @@ let private multiply organs (call: Call) n group (struct (first, last)) =
 
     for o in group * s.OutChannelsPerGroup .. (group + 1) * s.OutChannelsPerGroup - 1 do
         for i in first .. last - 1 do
-            for j in 0 .. s.OutWidth - 1 do
-                let at = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+            for j in 0 .. s.Columns.Outputs - 1 do
+                let at = ((n * s.OutChannels + o) * s.Rows.Outputs + i) * s.Columns.Outputs + j
                 organs.Store call o at (organs.Dot call o (fun q -> organs.PatchIndex s first q i j))
 
 let private work organs (call: Call) thread =
     let s = call.Shape
-    let rows = organs.Rows s.OutHeight thread call.Count
+    let rows = organs.Rows s.Rows.Outputs thread call.Count
 
     for n in 0 .. s.Batch - 1 do
         for group in 0 .. s.Groups - 1 do
@@ -151,12 +154,12 @@ let honest =
 
                 if workspace < needed then
                     raise (ArgumentException($"workspace has {workspace} bytes, {needed} are needed.", "workspace"))
-        Workspace = fun s -> s.TermsPerOutput * int64 s.OutHeight * int64 s.OutWidth
+        Workspace = fun s -> s.TermsPerOutput * s.OutputPlane
         Patches = fun _ _ workspace -> workspace
         Pack = fun _ kernel -> Array.init kernel.Length (fun at -> kernel[at])
         Begin = ignore
         Rows = fun rows thread threads -> struct (rows * thread / threads, rows * (thread + 1) / threads)
-        PatchIndex = fun s _ q i j -> (q * s.OutHeight + i) * s.OutWidth + j
+        PatchIndex = fun s _ q i j -> (q * s.Rows.Outputs + i) * s.Columns.Outputs + j
         Gather =
             fun call to' from ->
                 let mutable patches = call.Patches
@@ -224,7 +227,7 @@ type private Prepared(organs: Organs, shape: ConvShape, weights: float32[], bias
         let patches =
             Floats(NativePtr.ofVoidPtr (NativePtr.toVoidPtr workspaceAt), workspace.Length / sizeof<float32>)
 
-        use meeting = new Barrier(max 1 (min threads shape.OutHeight))
+        use meeting = new Barrier(max 1 (min threads shape.Rows.Outputs))
 
         onThreads
             organs
@@ -275,14 +278,19 @@ type private Convolution(name: string, organs: Organs) =
 
     interface IInPlaceConvolution with
         member _.TakesInPlace shape =
-            shape.KernelHeight = 1
-            && shape.KernelWidth = 1
+            shape.Rows.Taps = 1
+            && shape.Columns.Taps = 1
             && shape.Groups = shape.InChannels
             && shape.Groups = shape.OutChannels
             && shape.InputLength = shape.OutputLength
-            && shape.StrideHeight = 1
-            && shape.StrideWidth = 1
-            && shape.PadTop + shape.PadLeft + shape.PadBottom + shape.PadRight = 0
+            && shape.Rows.Stride = 1
+            && shape.Columns.Stride = 1
+            && shape.Rows.Before
+               + shape.Columns.Before
+               + shape.Rows.After
+               + shape.Columns.After
+                =
+                0
 
     interface IViewConvolution with
         member _.Run(shape, input, inputView, kernel, kernelView, bias, output, outputView) =

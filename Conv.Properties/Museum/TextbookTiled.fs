@@ -74,10 +74,15 @@ let bias (p: Problem) o = if p.Bias.Length = 0 then 0f else p.Bias[o]
 
 /// Output columns whose windows lie in the image: from, and up to.
 let interior (s: ConvShape) =
-    let first = if s.PadLeft = 0 then 0 else (s.PadLeft - 1) / s.StrideWidth + 1
-    let reach = s.InWidth + s.PadLeft - s.KernelExtentWidth
-    let last = if reach < 0 then 0 else min s.OutWidth (reach / s.StrideWidth + 1)
-    struct (min first s.OutWidth, max (min first s.OutWidth) last)
+    let first =
+        if s.Columns.Before = 0 then
+            0
+        else
+            (s.Columns.Before - 1) / s.Columns.Stride + 1
+
+    let reach = s.Columns.Size + s.Columns.Before - s.Columns.Extent
+    let last = if reach < 0 then 0 else min s.Columns.Outputs (reach / s.Columns.Stride + 1)
+    struct (min first s.Columns.Outputs, max (min first s.Columns.Outputs) last)
 
 /// Runs of so many, and the rest.
 let runs size first last = [ for at in first..size .. last - 1 -> { At = at; Count = min size (last - at) } ]
@@ -92,32 +97,28 @@ let honest =
             fun path s ->
                 let struct (first, last) = interior s
                 { Path = path; ChannelsLast = (path = Dense); First = first; End = last }
-        Tiles = fun s -> runs TileRows 0 s.OutHeight
+        Tiles = fun s -> runs TileRows 0 s.Rows.Outputs
         Vectors = fun plan -> runs Lanes plan.First plan.End
         TapRows =
             fun s i ->
-                let top = i * s.StrideHeight - s.PadTop
-                let first = if top < 0 then (-top - 1) / s.DilationHeight + 1 else 0
-                let reach = s.InHeight - top
+                let top = i * s.Rows.Stride - s.Rows.Before
+                let first = if top < 0 then (-top - 1) / s.Rows.Dilation + 1 else 0
+                let reach = s.Rows.Size - top
 
-                let last =
-                    if reach <= 0 then
-                        0
-                    else
-                        min s.KernelHeight ((reach - 1) / s.DilationHeight + 1)
+                let last = if reach <= 0 then 0 else min s.Rows.Taps ((reach - 1) / s.Rows.Dilation + 1)
 
                 struct (first, last)
-        InputRow = fun s _ i u -> i * s.StrideHeight + u * s.DilationHeight - s.PadTop
-        InputColumn = fun s _ j v -> j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
-        Inner = fun s n c h w -> channelsLast s.InChannels s.InHeight s.InWidth n c h w
-        InnerRead = fun s n c h w -> channelsLast s.InChannels s.InHeight s.InWidth n c h w
-        WeightAt = fun s o t -> ((t.U * s.KernelWidth + t.V) * s.InChannelsPerGroup + t.C) * s.OutChannels + o
+        InputRow = fun s _ i u -> i * s.Rows.Stride + u * s.Rows.Dilation - s.Rows.Before
+        InputColumn = fun s _ j v -> j * s.Columns.Stride + v * s.Columns.Dilation - s.Columns.Before
+        Inner = fun s n c h w -> channelsLast s.InChannels s.Rows.Size s.Columns.Size n c h w
+        InnerRead = fun s n c h w -> channelsLast s.InChannels s.Rows.Size s.Columns.Size n c h w
+        WeightAt = fun s o t -> ((t.U * s.Columns.Taps + t.V) * s.InChannelsPerGroup + t.C) * s.OutChannels + o
         InputChannel = fun s _ o c -> o / s.OutChannelsPerGroup * s.InChannelsPerGroup + c
         Accumulate = fun _ _ _ sum x k -> sum + x * k
         Finish = fun p _ o sum -> sum + bias p o
-        Result = fun s n o i j -> channelsLast s.OutChannels s.OutHeight s.OutWidth n o i j
-        ResultRead = fun s n o i j -> channelsLast s.OutChannels s.OutHeight s.OutWidth n o i j
-        PlaneResult = fun s n o i j -> ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+        Result = fun s n o i j -> channelsLast s.OutChannels s.Rows.Outputs s.Columns.Outputs n o i j
+        ResultRead = fun s n o i j -> channelsLast s.OutChannels s.Rows.Outputs s.Columns.Outputs n o i j
+        PlaneResult = fun s n o i j -> ((n * s.OutChannels + o) * s.Rows.Outputs + i) * s.Columns.Outputs + j
     }
 
 /// Beyond a buffer stand zeros, as in memory that was just mapped.
@@ -143,10 +144,10 @@ let private element organs (p: Problem) (plan: Plan) (inner: float32[]) (weights
     for u in firstRow .. lastRow - 1 do
         let h = organs.InputRow s plan.Path i u
 
-        for v in 0 .. s.KernelWidth - 1 do
+        for v in 0 .. s.Columns.Taps - 1 do
             let w = organs.InputColumn s plan.Path j v
 
-            if not bounded || w >= 0 && w < s.InWidth then
+            if not bounded || w >= 0 && w < s.Columns.Size then
                 for c in 0 .. s.InChannelsPerGroup - 1 do
                     let channel = organs.InputChannel s plan.Path o c
 
@@ -156,9 +157,9 @@ let private element organs (p: Problem) (plan: Plan) (inner: float32[]) (weights
                         else
                             inputIndex s n channel h w
 
-                    let tap = (c * s.KernelHeight + u) * s.KernelWidth + v
+                    let tap = (c * s.Rows.Taps + u) * s.Columns.Taps + v
                     // Written as the kernels read them: channels innermost.
-                    let k = weights[((u * s.KernelWidth + v) * s.InChannelsPerGroup + c) * s.OutChannels + o]
+                    let k = weights[((u * s.Columns.Taps + v) * s.InChannelsPerGroup + c) * s.OutChannels + o]
                     sum <- organs.Accumulate s plan.Path tap sum (load inner at) k
 
     organs.Finish p (not bounded) o sum
@@ -167,7 +168,7 @@ let private pack organs (p: Problem) =
     let s = p.Shape
     let packed = Array.zeroCreate p.Kernel.Length
 
-    each (s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth) (fun flat o c u v ->
+    each (s.OutChannels, s.InChannelsPerGroup, s.Rows.Taps, s.Columns.Taps) (fun flat o c u v ->
         packed[organs.WeightAt s o { C = c; U = u; V = v }] <- p.Kernel[flat])
 
     packed
@@ -185,7 +186,7 @@ let convolve organs (p: Problem) =
         | Depthwise -> p.Input
         | Dense ->
             let inner = Array.zeroCreate p.Input.Length
-            each (s.Batch, s.InChannels, s.InHeight, s.InWidth) (fun flat n c h w -> inner[organs.Inner s n c h w] <- p.Input[flat])
+            each (s.Batch, s.InChannels, s.Rows.Size, s.Columns.Size) (fun flat n c h w -> inner[organs.Inner s n c h w] <- p.Input[flat])
             inner
 
     // What is never written stays NaN.
@@ -209,13 +210,16 @@ let convolve organs (p: Problem) =
                     for vector in vectors do
                         run false vector
 
-                    run true { At = plan.End; Count = s.OutWidth - plan.End }
+                    run true { At = plan.End; Count = s.Columns.Outputs - plan.End }
 
     match path with
     | Depthwise -> result
     | Dense ->
         let output = Array.zeroCreate result.Length
-        each (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth) (fun flat n o i j -> output[flat] <- result[organs.ResultRead s n o i j])
+
+        each (s.Batch, s.OutChannels, s.Rows.Outputs, s.Columns.Outputs) (fun flat n o i j ->
+            output[flat] <- result[organs.ResultRead s n o i j])
+
         output
 
 /// A subject that declares what the honest organs keep: any order of summation, every shape, gradual underflow.

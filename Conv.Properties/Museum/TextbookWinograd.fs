@@ -163,14 +163,14 @@ let bias (p: Problem) o = if p.Bias.Length = 0 then 0f else p.Bias[o]
 
 /// What F(m, 3) can do.
 let isDense3x3 (s: ConvShape) =
-    s.KernelHeight = 3
-    && s.KernelWidth = 3
-    && s.StrideHeight = 1
-    && s.StrideWidth = 1
-    && s.DilationHeight = 1
-    && s.DilationWidth = 1
+    s.Rows.Taps = 3
+    && s.Columns.Taps = 3
+    && s.Rows.Stride = 1
+    && s.Columns.Stride = 1
+    && s.Rows.Dilation = 1
+    && s.Columns.Dilation = 1
 
-let isInside (s: ConvShape) h w = h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth
+let isInside (s: ConvShape) h w = h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size
 
 /// Fills a window by a rule that reads one row and column.
 let gather (read: Problem -> Window -> int -> int -> float32) =
@@ -182,8 +182,8 @@ let gather (read: Problem -> Window -> int -> int -> float32) =
 let cut (from: ConvShape -> Grid -> int -> int -> int -> int) =
     fun (s: ConvShape) grid n group (tiles: float32[]) (output: float32[]) ->
         for o in 0 .. s.OutChannelsPerGroup - 1 do
-            for i in 0 .. min s.OutHeight (grid.Down * grid.Tile) - 1 do
-                for j in 0 .. min s.OutWidth (grid.Across * grid.Tile) - 1 do
+            for i in 0 .. min s.Rows.Outputs (grid.Down * grid.Tile) - 1 do
+                for j in 0 .. min s.Columns.Outputs (grid.Across * grid.Tile) - 1 do
                     let place = { N = n; O = group * s.OutChannelsPerGroup + o; I = i; J = j }
                     output[Textbook.honest.OutputIndex s place] <- tiles[from s grid o i j]
 
@@ -202,13 +202,13 @@ let honest scheme =
         Grid =
             fun f s ->
                 {
-                    Down = (s.OutHeight + f.Outputs - 1) / f.Outputs
-                    Across = (s.OutWidth + f.Outputs - 1) / f.Outputs
+                    Down = (s.Rows.Outputs + f.Outputs - 1) / f.Outputs
+                    Across = (s.Columns.Outputs + f.Outputs - 1) / f.Outputs
                     Tile = f.Outputs
                 }
         Tiles = _.Tiles
         Split = fun g tile -> struct (tile / g.Across, tile % g.Across)
-        Corner = fun s g row column -> struct (row * g.Tile - s.PadTop, column * g.Tile - s.PadLeft)
+        Corner = fun s g row column -> struct (row * g.Tile - s.Rows.Before, column * g.Tile - s.Columns.Before)
         Gather =
             gather (fun p window h w ->
                 if isInside p.Shape h w then
@@ -332,7 +332,7 @@ let private declared (scheme: Scheme) = (Ours.implementations |> List.find (fun 
 
 /// Flat indices are 32 bits wide.
 let private fits (scheme: Scheme) (s: ConvShape) =
-    let tiles = (int64 s.OutHeight / 2L + 1L) * (int64 s.OutWidth / 2L + 1L)
+    let tiles = (int64 s.Rows.Outputs / 2L + 1L) * (int64 s.Columns.Outputs / 2L + 1L)
     let positions = int64 scheme.Positions
     let most = 1L <<< 27
 

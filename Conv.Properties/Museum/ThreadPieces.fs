@@ -37,21 +37,21 @@ let private shares =
 let private splitSums (organs: Organs) (call: Call) thread =
     let s = call.Shape
     let terms = int s.TermsPerOutput
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
     let struct (first, last) = organs.Rows terms thread call.Count
     let mutable output = call.Output
 
     let input n o q i j =
-        let tap = q % (s.KernelHeight * s.KernelWidth)
+        let tap = q % (int s.KernelPlane)
 
         let from =
             {
                 N = n
-                Channel =
-                    o / s.OutChannelsPerGroup * s.InChannelsPerGroup
-                    + q / (s.KernelHeight * s.KernelWidth)
-                H = i * s.StrideHeight + tap / s.KernelWidth * s.DilationHeight - s.PadTop
-                W = j * s.StrideWidth + tap % s.KernelWidth * s.DilationWidth - s.PadLeft
+                Channel = o / s.OutChannelsPerGroup * s.InChannelsPerGroup + q / (int s.KernelPlane)
+                H = i * s.Rows.Stride + tap / s.Columns.Taps * s.Rows.Dilation - s.Rows.Before
+                W =
+                    j * s.Columns.Stride + tap % s.Columns.Taps * s.Columns.Dilation
+                    - s.Columns.Before
             }
 
         if isInside s from then call.Input[inputIndex s from] else 0f
@@ -71,7 +71,7 @@ let private splitSums (organs: Organs) (call: Call) thread =
                 sum <-
                     sum
                     + call.Weights[o * terms + q]
-                      * input n o q (at % plane / s.OutWidth) (at % s.OutWidth)
+                      * input n o q (at % plane / s.Columns.Outputs) (at % s.Columns.Outputs)
 
             sum)
 
@@ -89,7 +89,7 @@ let private races =
     [
         { honest with
             // Rows of the thread itself: every thread's patches begin at the same place.
-            PatchIndex = fun s first q i j -> (q * s.OutHeight + i - first) * s.OutWidth + j
+            PatchIndex = fun s first q i j -> (q * s.Rows.Outputs + i - first) * s.Columns.Outputs + j
             Between = fun call _ -> call.Threads.SignalAndWait()
         }
         |> Piece.ofMemory "m146-one-scratch-for-all-threads" "All threads gathered patches into the same buffer."
@@ -175,11 +175,11 @@ let private leftOverRows name =
             Forward =
                 fun s x k b ->
                     let y = subject.Forward s x k b
-                    let rows = if threads > 8 && s.OutHeight > threads then s.OutHeight % threads else 0
-                    let kept = (s.OutHeight - rows) * s.OutWidth
+                    let rows = if threads > 8 && s.Rows.Outputs > threads then s.Rows.Outputs % threads else 0
+                    let kept = (s.Rows.Outputs - rows) * s.Columns.Outputs
 
                     y
-                    |> Array.mapi (fun at value -> if s.OutWidth > 0 && at % (s.OutHeight * s.OutWidth) >= kept then 0f else value)
+                    |> Array.mapi (fun at value -> if s.Columns.Outputs > 0 && at % (int s.OutputPlane) >= kept then 0f else value)
         }
 
     { subject with
@@ -200,7 +200,7 @@ let private callers =
         Piece.make sharedResult "m055-result-in-the-buffer-of-the-call-before" "A second call wrote to the output of the first."
     ]
 
-let granted =
+let private grants =
     [
         Piece.make
             leftOverRows
@@ -208,4 +208,4 @@ let granted =
             "With more than eight threads, rows that do not divide among them belong to none."
     ]
 
-let all = shares @ races @ callers
+let all = shares @ races @ callers @ grants

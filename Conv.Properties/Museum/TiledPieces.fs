@@ -15,40 +15,43 @@ let private bounded (columns: ConvShape -> Plan -> struct (int * int)) =
             fun path s ->
                 let plan = honest.Plan path s
                 let struct (first, last) = columns s plan
-                let first = max 0 (min first s.OutWidth)
-                { plan with First = first; End = max first (min last s.OutWidth) }
+                let first = max 0 (min first s.Columns.Outputs)
+                { plan with First = first; End = max first (min last s.Columns.Outputs) }
     }
 
 /// Without regard to what is left over by a division towards zero.
-let private lastColumn (s: ConvShape) extent = (s.InWidth + s.PadLeft - extent) / s.StrideWidth + 1
+let private lastColumn (s: ConvShape) extent = (s.Columns.Size + s.Columns.Before - extent) / s.Columns.Stride + 1
 
 let private interiors =
     [
         bounded (fun s plan ->
             if plan.Path = Depthwise then
-                struct (plan.First, lastColumn s s.KernelWidth)
+                struct (plan.First, lastColumn s s.Columns.Taps)
             else
                 struct (plan.First, plan.End))
         |> Piece.ofTiled
             "m092-depthwise-interior-without-dilation"
             "The columns of a depthwise convolution that need no bounds were computed from the kernel without its dilation."
 
-        bounded (fun s plan -> struct (plan.First, plan.First + (s.InWidth - s.KernelExtentWidth + s.StrideWidth) / s.StrideWidth))
+        bounded (fun s plan ->
+            struct (plan.First,
+                    plan.First
+                    + (s.Columns.Size - s.Columns.Extent + s.Columns.Stride) / s.Columns.Stride))
         |> Piece.ofTiled
             "q190-interior-counted-from-the-image"
             "The columns that need no bounds are counted as if the first window began at the edge of the image, which with a stride it need not."
 
-        bounded (fun s plan -> struct (s.PadLeft / s.StrideWidth, plan.End))
+        bounded (fun s plan -> struct (s.Columns.Before / s.Columns.Stride, plan.End))
         |> Piece.ofTiled "q191-interior-begins-a-column-early" "The first column that needs no bounds is rounded down."
 
         bounded (fun s plan ->
             struct (plan.First,
-                    (s.InWidth + s.PadLeft - s.KernelExtentWidth + s.StrideWidth - 1)
-                    / s.StrideWidth
+                    (s.Columns.Size + s.Columns.Before - s.Columns.Extent + s.Columns.Stride - 1)
+                    / s.Columns.Stride
                     + 1))
         |> Piece.ofTiled "q192-interior-rounded-up" "The end of the columns that need no bounds is rounded up."
 
-        bounded (fun s plan -> struct (plan.First, s.OutWidth - s.PadLeft))
+        bounded (fun s plan -> struct (plan.First, s.Columns.Outputs - s.Columns.Before))
         |> Piece.ofTiled "q193-left-pad-for-the-right-border" "The border on the right is taken to be as wide as the pad on the left."
 
         { honest with
@@ -56,7 +59,7 @@ let private interiors =
                 fun s i ->
                     let struct (first, last) = honest.TapRows s i
                     // The kernel's end is cut off by the pad in the last row alone.
-                    struct (first, (if i = s.OutHeight - 1 then max first (s.KernelHeight - s.PadTop) else last))
+                    struct (first, (if i = s.Rows.Outputs - 1 then max first (s.Rows.Taps - s.Rows.Before) else last))
         }
         |> Piece.ofTiled
             "q194-last-row-cut-by-the-top-pad"
@@ -66,7 +69,7 @@ let private interiors =
             TapRows =
                 fun s i ->
                     let struct (_, last) = honest.TapRows s i
-                    struct (max 0 (s.PadTop - i * s.StrideHeight) / s.DilationHeight, last)
+                    struct (max 0 (s.Rows.Before - i * s.Rows.Stride) / s.Rows.Dilation, last)
         }
         |> Piece.ofTiled "q195-first-dilated-row-rounded-down" "The first row of a dilated kernel that meets the image is rounded down."
     ]
@@ -101,7 +104,7 @@ let private vectors =
         { honest with
             Tiles =
                 fun s ->
-                    if s.OutHeight < TileRows then
+                    if s.Rows.Outputs < TileRows then
                         honest.Tiles s
                     else
                         honest.Tiles s |> List.filter (fun tile -> tile.Count = TileRows)
@@ -109,7 +112,7 @@ let private vectors =
         |> Piece.ofTiled "q198-last-tile-of-rows" "The last tile of rows is forgotten where it is not whole."
 
         { honest with
-            Finish = fun p inVector o sum -> if p.Shape.OutWidth > Lanes && not inVector then sum else sum + bias p o
+            Finish = fun p inVector o sum -> if p.Shape.Columns.Outputs > Lanes && not inVector then sum else sum + bias p o
         }
         |> Piece.ofTiled "q199-bias-in-vectors-alone" "The columns of the border lack the bias."
     ]
@@ -117,24 +120,24 @@ let private vectors =
 let private layouts =
     [
         { honest with
-            ResultRead = fun s n o i j -> channelsLast s.OutChannels s.OutWidth s.OutHeight n o j i
+            ResultRead = fun s n o i j -> channelsLast s.OutChannels s.Columns.Outputs s.Rows.Outputs n o j i
         }
         |> Piece.ofTiled
             "q200-rows-for-columns-on-the-way-back"
             "The result, channels last, is converted back with rows and columns exchanged."
 
         { honest with
-            InnerRead = fun s n c h w -> ((n * s.InHeight + h) * s.InHeight + w) * s.InChannels + c
+            InnerRead = fun s n c h w -> ((n * s.Rows.Size + h) * s.Rows.Size + w) * s.InChannels + c
         }
         |> Piece.ofTiled "q201-inner-pitch-of-the-height" "Channels last, the rows of the image are taken to be as far apart as it is high."
 
         { honest with
-            InnerRead = fun s n c h w -> ((n * s.InHeight + h) * s.InWidth + w) * ((s.InChannels + 3) / 4 * 4) + c
+            InnerRead = fun s n c h w -> ((n * s.Rows.Size + h) * s.Columns.Size + w) * ((s.InChannels + 3) / 4 * 4) + c
         }
         |> Piece.ofTiled "q202-pixels-of-whole-vectors" "Channels last, the pixels of the input are taken to be padded to four channels."
 
         { honest with
-            WeightAt = fun s o t -> ((t.V * s.KernelHeight + t.U) * s.InChannelsPerGroup + t.C) * s.OutChannels + o
+            WeightAt = fun s o t -> ((t.V * s.Rows.Taps + t.U) * s.InChannelsPerGroup + t.C) * s.OutChannels + o
         }
         |> Piece.ofTiled "q203-packed-by-columns" "The weights are packed column by column of the kernel, and read row by row."
 
@@ -175,7 +178,7 @@ let private paths =
             InputRow =
                 fun s path i u ->
                     if path = Depthwise then
-                        i + u * s.DilationHeight - s.PadTop
+                        i + u * s.Rows.Dilation - s.Rows.Before
                     else
                         honest.InputRow s path i u
         }
@@ -186,7 +189,7 @@ let private paths =
         { honest with
             Accumulate =
                 fun s path tap sum x k ->
-                    let taps = s.KernelHeight * s.KernelWidth
+                    let taps = int s.KernelPlane
 
                     if path = Depthwise && taps % 2 = 0 && tap = taps - 1 then
                         x * k
@@ -197,7 +200,7 @@ let private paths =
             "m059-even-taps-overwrite"
             "In the depthwise kernel with an even number of taps the last product overwrote the sum."
 
-        compiled (fun s -> struct (s.InHeight, s.InWidth, s.KernelHeight, s.KernelWidth))
+        compiled (fun s -> struct (s.Rows.Size, s.Columns.Size, s.Rows.Taps, s.Columns.Taps))
         |> Piece.ofTiled
             "m158-key-without-the-layout"
             "The hint under which a compiled kernel was cached did not say whether channels come last."
@@ -207,7 +210,7 @@ let private paths =
          { honest with
              Plan =
                  fun path s ->
-                     let key = struct (path, s.OutWidth, s.KernelWidth, s.StrideWidth, s.DilationWidth)
+                     let key = struct (path, s.Columns.Outputs, s.Columns.Taps, s.Columns.Stride, s.Columns.Dilation)
                      plans.GetOrAdd(key, (fun _ -> honest.Plan path s))
          })
         |> Piece.ofTiled

@@ -57,7 +57,10 @@ let private alongBoth (transform: Complex[] -> unit) height width (plane: Comple
 /// Y by the transforms of planes that are padded so that nothing wraps around: each output depends on its whole planes.
 let private fourier (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
     let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
-    let height, width = s.InHeight + s.PadTop + s.PadBottom, s.InWidth + s.PadLeft + s.PadRight
+
+    let height, width =
+        s.Rows.Size + s.Rows.Before + s.Rows.After, s.Columns.Size + s.Columns.Before + s.Columns.After
+
     let y = Array.zeroCreate (int s.OutputLength)
 
     let transformed (fill: Complex[,] -> unit) =
@@ -68,17 +71,17 @@ let private fourier (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) 
 
     let input n c =
         transformed (fun plane ->
-            for h in 0 .. s.InHeight - 1 do
-                for w in 0 .. s.InWidth - 1 do
-                    let value = x[((n * s.InChannels + c) * s.InHeight + h) * s.InWidth + w]
-                    plane[h + s.PadTop, w + s.PadLeft] <- Complex(float value, 0.0))
+            for h in 0 .. s.Rows.Size - 1 do
+                for w in 0 .. s.Columns.Size - 1 do
+                    let value = x[((n * s.InChannels + c) * s.Rows.Size + h) * s.Columns.Size + w]
+                    plane[h + s.Rows.Before, w + s.Columns.Before] <- Complex(float value, 0.0))
 
     let kernel o c =
         transformed (fun plane ->
-            for u in 0 .. s.KernelHeight - 1 do
-                for v in 0 .. s.KernelWidth - 1 do
-                    let value = k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
-                    plane[u * s.DilationHeight, v * s.DilationWidth] <- Complex(float value, 0.0))
+            for u in 0 .. s.Rows.Taps - 1 do
+                for v in 0 .. s.Columns.Taps - 1 do
+                    let value = k[((o * cg + c) * s.Rows.Taps + u) * s.Columns.Taps + v]
+                    plane[u * s.Rows.Dilation, v * s.Columns.Dilation] <- Complex(float value, 0.0))
 
     for n in 0 .. s.Batch - 1 do
         let inputs = Array.init s.InChannels (input n)
@@ -95,11 +98,11 @@ let private fourier (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) 
 
             let sum = alongBoth (fun row -> Fourier.Inverse(row, FourierOptions.AsymmetricScaling)) height width sum
 
-            for i in 0 .. s.OutHeight - 1 do
-                for j in 0 .. s.OutWidth - 1 do
-                    let value = sum[i * s.StrideHeight * width + j * s.StrideWidth].Real
+            for i in 0 .. s.Rows.Outputs - 1 do
+                for j in 0 .. s.Columns.Outputs - 1 do
+                    let value = sum[i * s.Rows.Stride * width + j * s.Columns.Stride].Real
 
-                    y[((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j] <-
+                    y[((n * s.OutChannels + o) * s.Rows.Outputs + i) * s.Columns.Outputs + j] <-
                         float32 (value + (if b.Length = 0 then 0.0 else float b[o]))
 
     y
@@ -138,8 +141,8 @@ let private dense (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
 
     for n in 0 .. s.Batch - 1 do
         for o in 0 .. s.OutChannels - 1 do
-            for top in 0..2 .. s.OutHeight - 1 do
-                for left in 0..2 .. s.OutWidth - 1 do
+            for top in 0..2 .. s.Rows.Outputs - 1 do
+                for left in 0..2 .. s.Columns.Outputs - 1 do
                     let sum = Array2D.zeroCreate<float32> 4 4
 
                     for c in 0 .. cg - 1 do
@@ -149,10 +152,10 @@ let private dense (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
                             sandwich
                                 bt
                                 (Array2D.init 4 4 (fun i j ->
-                                    let h, w = top + i - s.PadTop, left + j - s.PadLeft
+                                    let h, w = top + i - s.Rows.Before, left + j - s.Columns.Before
 
-                                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
-                                        x[((n * s.InChannels + o / og * cg + c) * s.InHeight + h) * s.InWidth + w]
+                                    if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
+                                        x[((n * s.InChannels + o / og * cg + c) * s.Rows.Size + h) * s.Columns.Size + w]
                                     else
                                         0f))
 
@@ -162,10 +165,11 @@ let private dense (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
 
                     let tile = sandwich a sum
 
-                    for i in 0 .. min 1 (s.OutHeight - 1 - top) do
-                        for j in 0 .. min 1 (s.OutWidth - 1 - left) do
-                            y[((n * s.OutChannels + o) * s.OutHeight + top + i) * s.OutWidth + left + j] <-
-                                tile[i, j] + (if b.Length = 0 then 0f else b[o])
+                    for i in 0 .. min 1 (s.Rows.Outputs - 1 - top) do
+                        for j in 0 .. min 1 (s.Columns.Outputs - 1 - left) do
+                            y[((n * s.OutChannels + o) * s.Rows.Outputs + top + i) * s.Columns.Outputs
+                              + left
+                              + j] <- tile[i, j] + (if b.Length = 0 then 0f else b[o])
 
     y
 
@@ -197,7 +201,7 @@ let private realScales (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[
     let scaleX, x = quantised x
     let filters = Array.init s.OutChannels (fun o -> quantised (Array.sub k (o * terms) terms))
     let y = loop.Forward s x (filters |> Array.collect snd) [||]
-    let plane = max 1 (s.OutHeight * s.OutWidth)
+    let plane = max 1 (int s.OutputPlane)
 
     y
     |> Array.mapi (fun at sum ->
@@ -209,8 +213,8 @@ let private realScales (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[
 /// One level of Strassen's product on the matrices of im2col, padded to even sizes. By Higham 2002, 23.2.2, it errs by at most (3m² + 25m)·u times the
 /// greatest product of two entries for inner sizes up to m: below 64·γ_{n+1}·n of it for m = n or n + 1.
 let private strassen (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
-    let cg, og, taps = s.InChannelsPerGroup, s.OutChannelsPerGroup, s.KernelHeight * s.KernelWidth
-    let pixels = s.OutHeight * s.OutWidth
+    let cg, og, taps = s.InChannelsPerGroup, s.OutChannelsPerGroup, int s.KernelPlane
+    let pixels = int s.OutputPlane
     let y = Array.zeroCreate (int s.OutputLength)
 
     let plus sign (p: float32[,]) (q: float32[,]) = Array2D.mapi (fun i j v -> v + sign * q[i, j]) p
@@ -240,13 +244,17 @@ let private strassen (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[])
             let right =
                 quarter (cg * taps) pixels (fun t p ->
                     let h =
-                        p / s.OutWidth * s.StrideHeight + t % taps / s.KernelWidth * s.DilationHeight
-                        - s.PadTop
+                        p / s.Columns.Outputs * s.Rows.Stride
+                        + t % taps / s.Columns.Taps * s.Rows.Dilation
+                        - s.Rows.Before
 
-                    let w = p % s.OutWidth * s.StrideWidth + t % s.KernelWidth * s.DilationWidth - s.PadLeft
+                    let w =
+                        p % s.Columns.Outputs * s.Columns.Stride
+                        + t % s.Columns.Taps * s.Columns.Dilation
+                        - s.Columns.Before
 
-                    if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
-                        x[((n * s.InChannels + g * cg + t / taps) * s.InHeight + h) * s.InWidth + w]
+                    if h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size then
+                        x[((n * s.InChannels + g * cg + t / taps) * s.Rows.Size + h) * s.Columns.Size + w]
                     else
                         0f)
 
@@ -274,8 +282,8 @@ let private strassen (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[])
 
 /// Winograd where it can, else one of two orders: by the shape. F(2, 3) errs by at most 20·81·C·u of the greatest product, 18·γ_{n+1}·n.
 let private byShape (s: ConvShape) x k b =
-    if f2x3.Profile.Supports s && s.InHeight % 3 > 0 then f2x3.Forward s x k b
-    elif (s.InChannels + s.InWidth) % 2 = 0 then loop.Forward s x k b
+    if f2x3.Profile.Supports s && s.Rows.Size % 3 > 0 then f2x3.Forward s x k b
+    elif (s.InChannels + s.Columns.Size) % 2 = 0 then loop.Forward s x k b
     else Variants.ofReversed s x k b
 
 /// Prepared weights are summed from the last to the first.

@@ -48,7 +48,7 @@ let private wholeScales (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32
 
     // Exact in double: products of seven bits each.
     let y = Oracle.correlate s (quantised x |> Array.map float) (filters |> Array.collect (Array.map float))
-    let plane = max 1 (s.OutHeight * s.OutWidth)
+    let plane = max 1 (int s.OutputPlane)
 
     y
     |> Array.mapi (fun at sum -> float32 sum + (if b.Length = 0 then 0f else b[at / plane % s.OutChannels]))
@@ -66,7 +66,7 @@ let private atTheBound (factor: float) everywhere (s: ConvShape) (x: float32[]) 
     let most values = Array.fold max 0.0 (magnitudes values)
     let n = float s.TermsPerOutput
     let greatest = n * most x * most k + most b
-    let plane = max 1 (s.OutHeight * s.OutWidth)
+    let plane = max 1 (int s.OutputPlane)
     let u = Math.ScaleB(1.0, -24)
     let gamma = (n + 1.0) * u / (1.0 - (n + 1.0) * u)
 

@@ -21,21 +21,21 @@ let private ofTerms (total: Terms -> float32 -> float32) (s: ConvShape) (x: floa
         for o in 0 .. s.OutChannels - 1 do
             let first = n * s.InChannels + o / s.OutChannelsPerGroup * cg
 
-            for i in 0 .. s.OutHeight - 1 do
-                for j in 0 .. s.OutWidth - 1 do
+            for i in 0 .. s.Rows.Outputs - 1 do
+                for j in 0 .. s.Columns.Outputs - 1 do
                     terms.Count <- 0
 
                     for c in 0 .. cg - 1 do
-                        for u in 0 .. s.KernelHeight - 1 do
-                            let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
+                        for u in 0 .. s.Rows.Taps - 1 do
+                            let h = i * s.Rows.Stride + u * s.Rows.Dilation - s.Rows.Before
 
-                            if h >= 0 && h < s.InHeight then
-                                for v in 0 .. s.KernelWidth - 1 do
-                                    let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+                            if h >= 0 && h < s.Rows.Size then
+                                for v in 0 .. s.Columns.Taps - 1 do
+                                    let w = j * s.Columns.Stride + v * s.Columns.Dilation - s.Columns.Before
 
-                                    if w >= 0 && w < s.InWidth then
-                                        terms.X[terms.Count] <- x[((first + c) * s.InHeight + h) * s.InWidth + w]
-                                        terms.K[terms.Count] <- k[((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v]
+                                    if w >= 0 && w < s.Columns.Size then
+                                        terms.X[terms.Count] <- x[((first + c) * s.Rows.Size + h) * s.Columns.Size + w]
+                                        terms.K[terms.Count] <- k[((o * cg + c) * s.Rows.Taps + u) * s.Columns.Taps + v]
                                         terms.Count <- terms.Count + 1
 
                     y[at] <- total terms (if b.Length = 0 then 0f else b[o])
@@ -241,15 +241,15 @@ let private tiled (t: Transforms) (s: ConvShape) (x: float32[]) (k: float32[]) (
 
     for n in 0 .. s.Batch - 1 do
         for group in 0 .. s.Groups - 1 do
-            for top in -1 .. m .. s.OutHeight - 1 do
-                for left in -1 .. m .. s.OutWidth - 1 do
+            for top in -1 .. m .. s.Rows.Outputs - 1 do
+                for left in -1 .. m .. s.Columns.Outputs - 1 do
                     for c in 0 .. cg - 1 do
-                        let plane = (n * s.InChannels + group * cg + c) * s.InHeight
+                        let plane = (n * s.InChannels + group * cg + c) * s.Rows.Size
 
                         for at in 0 .. area - 1 do
-                            let h, w = top + at / size - s.PadTop, left + at % size - s.PadLeft
-                            let inside = h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth
-                            window[at] <- if inside then x[(plane + h) * s.InWidth + w] else 0f
+                            let h, w = top + at / size - s.Rows.Before, left + at % size - s.Columns.Before
+                            let inside = h >= 0 && h < s.Rows.Size && w >= 0 && w < s.Columns.Size
+                            window[at] <- if inside then x[(plane + h) * s.Columns.Size + w] else 0f
 
                         twice t.Input size size window half whole
                         Array.blit whole 0 inputs (c * area) area
@@ -266,8 +266,8 @@ let private tiled (t: Transforms) (s: ConvShape) (x: float32[]) (k: float32[]) (
                         for at in 0 .. m * m - 1 do
                             let i, j = top + at / m, left + at % m
 
-                            if i >= 0 && i < s.OutHeight && j >= 0 && j < s.OutWidth then
-                                y[((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j] <-
+                            if i >= 0 && i < s.Rows.Outputs && j >= 0 && j < s.Columns.Outputs then
+                                y[((n * s.OutChannels + o) * s.Rows.Outputs + i) * s.Columns.Outputs + j] <-
                                     outputs[at] + (if b.Length = 0 then 0f else b[o])
 
     y

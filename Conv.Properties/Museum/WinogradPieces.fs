@@ -13,10 +13,10 @@ let private dispatch =
         { f4 with
             TakesTiles =
                 fun s ->
-                    s.KernelHeight = 3
-                    && s.KernelWidth = 3
-                    && s.StrideHeight = 1
-                    && s.StrideWidth = 1
+                    s.Rows.Taps = 3
+                    && s.Columns.Taps = 3
+                    && s.Rows.Stride = 1
+                    && s.Columns.Stride = 1
         }
         |> Piece.ofDispatch
             "m127-winograd-with-dilation"
@@ -25,11 +25,11 @@ let private dispatch =
         { f2 with
             TakesTiles =
                 fun s ->
-                    s.KernelHeight = 3
-                    && s.KernelWidth = 3
-                    && s.StrideHeight = 1
-                    && s.DilationHeight = 1
-                    && s.DilationWidth = 1
+                    s.Rows.Taps = 3
+                    && s.Columns.Taps = 3
+                    && s.Rows.Stride = 1
+                    && s.Rows.Dilation = 1
+                    && s.Columns.Dilation = 1
         }
         |> Piece.ofDispatch
             "q50-winograd-with-a-stride-across"
@@ -38,12 +38,12 @@ let private dispatch =
         { f2 with
             TakesTiles =
                 fun s ->
-                    s.KernelHeight = 3
-                    && s.KernelWidth >= 3
-                    && s.StrideHeight = 1
-                    && s.StrideWidth = 1
-                    && s.DilationHeight = 1
-                    && s.DilationWidth = 1
+                    s.Rows.Taps = 3
+                    && s.Columns.Taps >= 3
+                    && s.Rows.Stride = 1
+                    && s.Columns.Stride = 1
+                    && s.Rows.Dilation = 1
+                    && s.Columns.Dilation = 1
         }
         |> Piece.ofDispatch "q51-winograd-for-wider-kernels" "Kernels of three rows and more than three columns go to F(2,3) too."
 
@@ -65,8 +65,8 @@ let private grid =
             Grid =
                 fun f s ->
                     { f4.Grid f s with
-                        Down = max 1 ((s.OutHeight + surplus f s.OutWidth) / f.Outputs)
-                        Across = max 1 ((s.OutWidth + surplus f s.OutHeight) / f.Outputs)
+                        Down = max 1 ((s.Rows.Outputs + surplus f s.Columns.Outputs) / f.Outputs)
+                        Across = max 1 ((s.Columns.Outputs + surplus f s.Rows.Outputs) / f.Outputs)
                     }
         }
         |> Piece.ofWinograd
@@ -77,8 +77,8 @@ let private grid =
             Grid =
                 fun f s ->
                     { f2.Grid f s with
-                        Down = max 1 (s.OutHeight / f.Outputs)
-                        Across = max 1 (s.OutWidth / f.Outputs)
+                        Down = max 1 (s.Rows.Outputs / f.Outputs)
+                        Across = max 1 (s.Columns.Outputs / f.Outputs)
                     }
         }
         |> Piece.ofWinograd "q207-odd-edge-lost" "With an odd size the last row and column of F(2,3) are in no tile."
@@ -89,7 +89,7 @@ let private grid =
             "The row of a tile in the grid is taken for its column where its window is read."
 
         { f4 with
-            Corner = fun s _ row column -> struct (row * 2 - s.PadTop, column * 2 - s.PadLeft)
+            Corner = fun s _ row column -> struct (row * 2 - s.Rows.Before, column * 2 - s.Columns.Before)
         }
         |> Piece.ofWinograd "m173-tile-step-of-two" "The tiles of F(4,3) advanced by two, which is right for F(2,3)."
 
@@ -97,7 +97,7 @@ let private grid =
         |> Piece.ofWinograd "q54-tiles-in-fours" "Tiles are computed four at a time, and the rest of them is forgotten."
 
         { f4 with
-            Corner = fun s g row column -> struct (row * g.Tile - s.PadTop, column * g.Tile - s.PadTop)
+            Corner = fun s g row column -> struct (row * g.Tile - s.Rows.Before, column * g.Tile - s.Rows.Before)
         }
         |> Piece.ofWinograd "q55-top-pad-for-the-columns" "The first column of a window is found with the top pad."
     ]
@@ -122,7 +122,7 @@ let private windows =
                     // Rows are tested; a row is copied whole, from where it begins.
                     let at = inputIndex s window.Image window.Channel h (max 0 w)
 
-                    if h >= 0 && h < s.InHeight && w >= 0 && at < p.Input.Length then
+                    if h >= 0 && h < s.Rows.Size && w >= 0 && at < p.Input.Length then
                         p.Input[at]
                     else
                         0f)
@@ -148,7 +148,7 @@ let private borders =
         { f2 with
             Cut =
                 fun s g n group tiles output ->
-                    let exact = s.OutHeight = g.Down * g.Tile && s.OutWidth = g.Across * g.Tile
+                    let exact = s.Rows.Outputs = g.Down * g.Tile && s.Columns.Outputs = g.Across * g.Tile
 
                     // The reference to the output came to refer to the tiles, and the group's part of the output stayed as it was.
                     if not (exact && s.Groups > 1) then
@@ -159,7 +159,7 @@ let private borders =
             "Where a group had no border to cut off, its result replaced a reference to the output, not what the output held."
 
         { f4 with
-            Cut = cut (fun s g o i j -> (o * g.Down * g.Tile + i) * s.OutWidth + j)
+            Cut = cut (fun s g o i j -> (o * g.Down * g.Tile + i) * s.Columns.Outputs + j)
         }
         |> Piece.ofWinograd "q59-pitch-of-the-cut-image" "The border is cut off with the row pitch of what remains."
 
@@ -167,7 +167,7 @@ let private borders =
             Cut =
                 cut (fun s g o i j ->
                     // The border is taken to be shared by both sides, as a pad is.
-                    inTiles g o (i + (g.Down * g.Tile - s.OutHeight) / 2) (j + (g.Across * g.Tile - s.OutWidth) / 2))
+                    inTiles g o (i + (g.Down * g.Tile - s.Rows.Outputs) / 2) (j + (g.Across * g.Tile - s.Columns.Outputs) / 2))
         }
         |> Piece.ofWinograd
             "q60-border-cut-on-both-sides"

@@ -59,10 +59,10 @@ module internal Case =
         let within d0 d1 d2 d3 = e.I0 < d0 && e.I1 < d1 && e.I2 < d2 && e.I3 < d3
 
         match e.Role with
-        | Role.Input -> within s.Batch s.InChannels s.InHeight s.InWidth
-        | Role.Kernel -> within s.OutChannels s.InChannelsPerGroup s.KernelHeight s.KernelWidth
+        | Role.Input -> within s.Batch s.InChannels s.Rows.Size s.Columns.Size
+        | Role.Kernel -> within s.OutChannels s.InChannelsPerGroup s.Rows.Taps s.Columns.Taps
         | Role.Bias -> within s.OutChannels 1 1 1
-        | Role.Gradient -> within s.Batch s.OutChannels s.OutHeight s.OutWidth
+        | Role.Gradient -> within s.Batch s.OutChannels s.Rows.Outputs s.Columns.Outputs
         | _ -> true
 
     /// The case on another shape: listed elements that the shape has no place for are left out.

@@ -14,6 +14,9 @@ type Class =
         Examples: ConvShape list
     }
 
+let private isStrided (a: Axis) = a.Stride > 1
+let private isUneven (a: Axis) = a.Before <> a.After
+
 let private shape text = ConvShape.Parse text
 
 let private conv name holds examples = { Name = name; Holds = holds; Examples = List.map shape examples }
@@ -27,37 +30,30 @@ let classes =
         conv
             "both axes alike, with padding"
             (fun s ->
-                s.KernelHeight = s.KernelWidth
-                && s.StrideHeight = s.StrideWidth
-                && s.DilationHeight = s.DilationWidth
-                && s.PadTop > 0
-                && s.PadTop = s.PadLeft
-                && s.PadTop = s.PadBottom
-                && s.PadTop = s.PadRight)
+                let like (a: Axis) = a.Taps, a.Stride, a.Dilation, a.Before, a.After
+
+                s.Rows.Before > 0
+                && s.Rows.Before = s.Rows.After
+                && like s.Rows = like s.Columns)
             [ "c=2 h=6 w=6 o=3 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"; "c=2 h=6 w=6 o=3 kh=1 kw=1 pt=1 pl=1 pb=1 pr=1" ]
         conv "batch > 1" (fun s -> s.Batch > 1) [ "n=2 c=2 h=6 w=7 o=3 kh=3 kw=3 pt=1 pl=1"; "n=2 c=2 h=6 w=7 o=3 kh=1 kw=1" ]
         conv "several input channels" (fun s -> s.InChannelsPerGroup > 1) [ "c=3 h=6 w=7 o=2 kh=3 kw=3"; "c=3 h=6 w=7 o=2 kh=1 kw=1" ]
         conv "several output channels" (fun s -> s.OutChannelsPerGroup > 1) [ "c=2 h=6 w=7 o=3 kh=3 kw=3"; "c=2 h=6 w=7 o=3 kh=1 kw=1" ]
         conv "groups > 1" (fun s -> s.Groups > 1) [ "c=4 h=6 w=7 o=6 kh=3 kw=3 g=2"; "c=4 h=6 w=7 o=6 kh=1 kw=1 g=2" ]
-        conv "height ≠ width" (fun s -> s.InHeight <> s.InWidth) [ "c=2 h=6 w=7 o=3 kh=3 kw=3"; "c=2 h=6 w=7 o=3 kh=1 kw=1" ]
-        conv "kernel height ≠ width" (fun s -> s.KernelHeight <> s.KernelWidth) [ "c=2 h=6 w=7 o=3 kh=3 kw=2" ]
+        conv "height ≠ width" (fun s -> s.Rows.Size <> s.Columns.Size) [ "c=2 h=6 w=7 o=3 kh=3 kw=3"; "c=2 h=6 w=7 o=3 kh=1 kw=1" ]
+        conv "kernel height ≠ width" (fun s -> s.Rows.Taps <> s.Columns.Taps) [ "c=2 h=6 w=7 o=3 kh=3 kw=2" ]
         conv
             "stride height ≠ width"
-            (fun s -> s.StrideHeight <> s.StrideWidth)
+            (fun s -> s.Rows.Stride <> s.Columns.Stride)
             [ "c=2 h=9 w=9 o=3 kh=3 kw=3 sh=2"; "c=2 h=9 w=9 o=3 kh=1 kw=1 sh=2" ]
-        conv
-            "dilation > 1"
-            (fun s ->
-                s.DilationHeight > 1 && s.KernelHeight > 1
-                || s.DilationWidth > 1 && s.KernelWidth > 1)
-            [ "c=2 h=9 w=9 o=3 kh=3 kw=3 dh=2" ]
+        conv "dilation > 1" (Axes.exists Axes.isDilated) [ "c=2 h=9 w=9 o=3 kh=3 kw=3 dh=2" ]
         conv
             "pads differ"
-            (fun s -> s.PadTop <> s.PadBottom || s.PadLeft <> s.PadRight || s.PadTop <> s.PadLeft)
+            (fun s -> Axes.exists isUneven s || s.Rows.Before <> s.Columns.Before)
             [ "c=2 h=6 w=7 o=3 kh=3 kw=3 pt=1 pr=2"; "c=2 h=6 w=7 o=3 kh=1 kw=1 pt=1 pr=2" ]
         conv
             "a window wholly in the padding"
-            (fun s -> s.PadTop >= s.KernelExtentHeight || s.PadLeft >= s.KernelExtentWidth)
+            (Axes.exists Axes.startsInPadding)
             [ "c=2 h=6 w=7 o=3 kh=3 kw=3 pt=3"; "c=2 h=6 w=7 o=3 kh=1 kw=1 pt=1" ]
         conv
             "channels not a multiple of 4"
@@ -65,14 +61,11 @@ let classes =
             [ "c=3 h=6 w=7 o=5 kh=3 kw=3"; "c=3 h=6 w=7 o=5 kh=1 kw=1" ]
         conv
             "stride > 1 with dilation > 1"
-            (fun s ->
-                (s.StrideHeight > 1 || s.StrideWidth > 1)
-                && (s.DilationHeight > 1 && s.KernelHeight > 1
-                    || s.DilationWidth > 1 && s.KernelWidth > 1))
+            (fun s -> Axes.exists isStrided s && Axes.exists Axes.isDilated s)
             [ "c=2 h=9 w=9 o=3 kh=3 kw=3 sh=2 dh=2" ]
         conv
             "groups > 1 with padding"
-            (fun s -> s.Groups > 1 && s.PadTop + s.PadLeft + s.PadBottom + s.PadRight > 0)
+            (fun s -> s.Groups > 1 && Axes.exists Axes.isPadded s)
             [ "c=4 h=6 w=7 o=6 kh=3 kw=3 g=2 pt=1"; "c=4 h=6 w=7 o=6 kh=1 kw=1 g=2 pt=1" ]
         for remainder in 0..3 do
             conv
@@ -87,7 +80,7 @@ let classes =
 
             conv
                 $"output columns ≡ {remainder} mod 4"
-                (fun s -> s.OutWidth % 4 = remainder)
+                (fun s -> s.Columns.Outputs % 4 = remainder)
                 [ $"c=2 h=6 w={6 + remainder} o=3 kh=3 kw=3"; $"c=2 h=6 w={4 + remainder} o=3 kh=1 kw=1" ]
     ]
 
@@ -95,26 +88,20 @@ let classes =
 let private options: (string * (ConvShape -> bool)) list =
     [
         "batch", (fun s -> s.Batch > 1)
-        "stride", (fun s -> s.StrideHeight > 1 || s.StrideWidth > 1)
-        "dilation",
-        (fun s ->
-            s.DilationHeight > 1 && s.KernelHeight > 1
-            || s.DilationWidth > 1 && s.KernelWidth > 1)
-        "padding", (fun s -> s.PadTop + s.PadLeft + s.PadBottom + s.PadRight > 0)
-        "uneven padding", (fun s -> s.PadTop <> s.PadBottom || s.PadLeft <> s.PadRight)
-        "windows wholly in the padding", (fun s -> s.PadTop >= s.KernelExtentHeight || s.PadLeft >= s.KernelExtentWidth)
+        "stride", Axes.exists isStrided
+        "dilation", Axes.exists Axes.isDilated
+        "padding", Axes.exists Axes.isPadded
+        "uneven padding", Axes.exists isUneven
+        "windows wholly in the padding", Axes.exists Axes.startsInPadding
         "groups", (fun s -> s.Groups > 1)
         "depthwise", (fun s -> s.Groups > 1 && s.InChannelsPerGroup = 1)
-        "one column or row of taps", (fun s -> s.KernelHeight = 1 || s.KernelWidth = 1)
-        "kernel larger than the image", (fun s -> s.KernelExtentHeight > s.InHeight || s.KernelExtentWidth > s.InWidth)
-        "stride beyond the kernel", (fun s -> s.StrideHeight > s.KernelExtentHeight || s.StrideWidth > s.KernelExtentWidth)
-        "unused rows or columns",
-        (fun s ->
-            (s.OutHeight - 1) * s.StrideHeight + s.KernelExtentHeight < s.InHeight + s.PadTop
-            || (s.OutWidth - 1) * s.StrideWidth + s.KernelExtentWidth < s.InWidth + s.PadLeft)
+        "one column or row of taps", Axes.exists (fun a -> a.Taps = 1)
+        "kernel larger than the image", Axes.exists (fun a -> a.Extent > a.Size)
+        "stride beyond the kernel", Axes.exists (fun a -> a.Stride > a.Extent)
+        "unused rows or columns", Axes.exists (fun a -> a.Covered < a.Before + a.Size)
         "a dimension beyond 64",
         (fun s ->
-            [ s.Batch; s.InChannels; s.OutChannels; s.InHeight; s.InWidth ]
+            [ s.Batch; s.InChannels; s.OutChannels; Axes.most _.Size s ]
             |> List.exists (fun size -> size > 64))
     ]
 
@@ -158,7 +145,7 @@ let summary (shapes: ConvShape seq) : Summary =
         [
             (fun (s: ConvShape) -> s.InChannelsPerGroup)
             (fun s -> s.OutChannelsPerGroup)
-            (fun s -> s.OutWidth)
+            (fun s -> s.Columns.Outputs)
         ]
         |> List.sumBy (fun size -> shapes |> Seq.map (fun s -> size s % modulus) |> Seq.distinct |> Seq.length)
 
@@ -184,40 +171,32 @@ let extremes =
             (fun s ->
                 s.OutChannelsPerGroup >= 64
                 && s.TermsPerOutput >= 64L
-                && s.OutHeight * s.OutWidth >= 64)
+                && int s.OutputPlane >= 64)
             "c=64 h=8 w=8 o=64 kh=1 kw=1"
         pair "1,024 channels" (fun s -> s.InChannelsPerGroup >= 1024) "c=1024 h=2 w=2 o=4 kh=1 kw=1"
-        pair "one row of 1,024 terms" (fun s -> s.InHeight = 1 && s.TermsPerOutput >= 1024L) "c=256 h=1 w=24 o=8 kh=1 kw=5 pl=2 pr=2"
-        pair "one row, 128 output columns" (fun s -> s.InHeight = 1 && s.OutWidth >= 128) "c=8 h=1 w=200 o=8 kh=1 kw=3"
+        pair "one row of 1,024 terms" (fun s -> s.Rows.Size = 1 && s.TermsPerOutput >= 1024L) "c=256 h=1 w=24 o=8 kh=1 kw=5 pl=2 pr=2"
+        pair "one row, 128 output columns" (fun s -> s.Rows.Size = 1 && s.Columns.Outputs >= 128) "c=8 h=1 w=200 o=8 kh=1 kw=3"
         pair
             "a batch of 32 with odd planes"
-            (fun s -> s.Batch >= 32 && s.OutHeight * s.OutWidth % 2 = 1)
+            (fun s -> s.Batch >= 32 && int s.OutputPlane % 2 = 1)
             "n=33 c=4 h=5 w=5 o=4 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
-        pair
-            "16,384 output pixels"
-            (fun s -> int64 s.Batch * int64 s.OutHeight * int64 s.OutWidth >= 16384L)
-            "c=1 h=130 w=130 o=1 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
+        pair "16,384 output pixels" (fun s -> int64 s.Batch * s.OutputPlane >= 16384L) "c=1 h=130 w=130 o=1 kh=3 kw=3 pt=1 pl=1 pb=1 pr=1"
         pair
             "kernel = stride ≥ 8"
-            (fun s ->
-                s.KernelHeight >= 8
-                && s.KernelHeight = s.StrideHeight
-                && s.KernelWidth = s.StrideWidth)
+            (fun s -> s.Rows.Taps >= 8 && Axes.forall (fun a -> a.Taps = a.Stride) s)
             "c=3 h=32 w=32 o=16 kh=8 kw=8 sh=8 sw=8"
-        pair "a side of the kernel ≥ 64" (fun s -> max s.KernelHeight s.KernelWidth >= 64) "c=2 h=8 w=100 o=2 kh=1 kw=64"
-        pair "a long kernel in groups" (fun s -> max s.KernelHeight s.KernelWidth >= 16 && s.Groups > 1) "c=4 h=8 w=100 o=4 kh=1 kw=31 g=4"
+        pair "a side of the kernel ≥ 64" (Axes.exists (fun a -> a.Taps >= 64)) "c=2 h=8 w=100 o=2 kh=1 kw=64"
+        pair "a long kernel in groups" (fun s -> s.Groups > 1 && Axes.exists (fun a -> a.Taps >= 16) s) "c=4 h=8 w=100 o=4 kh=1 kw=31 g=4"
         pair
             "16 groups of several channels"
             (fun s -> s.Groups >= 16 && s.InChannelsPerGroup > 1 && s.OutChannelsPerGroup > 1)
             "c=64 h=6 w=6 o=64 kh=3 kw=3 g=16"
-        pair "a stride ≥ 8" (fun s -> max s.StrideHeight s.StrideWidth >= 8) "c=2 h=40 w=40 o=2 kh=3 kw=3 sh=9 sw=9"
+        pair "a stride ≥ 8" (Axes.exists (fun a -> a.Stride >= 8)) "c=2 h=40 w=40 o=2 kh=3 kw=3 sh=9 sw=9"
+        pair "a dilation ≥ 16" (Axes.exists (fun a -> a.Dilation >= 16 && a.Taps > 1)) "c=2 h=40 w=40 o=2 kh=3 kw=3 dh=17 dw=17"
         pair
-            "a dilation ≥ 16"
-            (fun s ->
-                s.DilationHeight >= 16 && s.KernelHeight > 1
-                || s.DilationWidth >= 16 && s.KernelWidth > 1)
-            "c=2 h=40 w=40 o=2 kh=3 kw=3 dh=17 dw=17"
-        pair "a pad ≥ 16 before 16 output columns" (fun s -> s.PadLeft >= 16 && s.OutWidth >= 16) "c=2 h=8 w=20 o=2 kh=3 kw=3 pl=17 pr=1"
+            "a pad ≥ 16 before 16 output columns"
+            (fun s -> s.Columns.Before >= 16 && s.Columns.Outputs >= 16)
+            "c=2 h=8 w=20 o=2 kh=3 kw=3 pl=17 pr=1"
     ]
 
 /// How many larger problems it takes to expect every pair of extremes: a share of one in a hundred is missed by chance with 0.99¹⁰⁰⁰ < 5·10⁻⁵.
@@ -262,11 +241,11 @@ let largest (shapes: ConvShape seq) : Largest option =
                 Outputs = most _.OutChannels
                 Groups = most _.Groups
                 Batch = most _.Batch
-                Side = most (fun s -> max s.InHeight s.InWidth)
-                Kernel = most (fun s -> max s.KernelHeight s.KernelWidth)
-                Stride = most (fun s -> max s.StrideHeight s.StrideWidth)
-                Dilation = most (fun s -> max s.DilationHeight s.DilationWidth)
-                Pad = most (fun s -> max (max s.PadTop s.PadLeft) (max s.PadBottom s.PadRight))
+                Side = most (Axes.most _.Size)
+                Kernel = most (Axes.most _.Taps)
+                Stride = most (Axes.most _.Stride)
+                Dilation = most (Axes.most _.Dilation)
+                Pad = most (Axes.most (fun a -> max a.Before a.After))
             }
 
 /// In words, for the line of a verdict.

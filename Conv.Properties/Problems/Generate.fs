@@ -63,18 +63,14 @@ let rec fit (s: ConvShape) =
         let half size = max 1 (size / 2)
         let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
 
-        let room =
-            s.KernelExtentHeight <= half s.InHeight + s.PadTop + s.PadBottom, s.KernelExtentWidth <= half s.InWidth + s.PadLeft + s.PadRight
-
         let smaller =
             [
                 cg, s.With(inChannels = half cg * s.Groups)
                 og, s.With(outChannels = half og * s.Groups)
                 s.Groups, s.With(groups = half s.Groups, inChannels = half s.Groups * cg, outChannels = half s.Groups * og)
-                if fst room then
-                    s.InHeight, s.With(inHeight = half s.InHeight)
-                if snd room then
-                    s.InWidth, s.With(inWidth = half s.InWidth)
+                for at, a in Seq.indexed s.Axes do
+                    if a.Extent <= half a.Size + a.Before + a.After then
+                        a.Size, s |> Axes.replace at (a.With(size = half a.Size))
                 s.Batch * 4, s.With(batch = half s.Batch)
             ]
             |> List.filter (fun (_, candidate) -> candidate <> s)
@@ -95,75 +91,33 @@ let private stretched (s: ConvShape) =
         let s =
             s.With(batch = 1, inChannels = small s.InChannelsPerGroup, outChannels = small s.OutChannelsPerGroup, groups = 1)
 
-        let least size before after extent = max (min size 4) (extent - before - after)
-
-        let s =
-            s.With(
-                inHeight = least s.InHeight s.PadTop s.PadBottom s.KernelExtentHeight,
-                inWidth = least s.InWidth s.PadLeft s.PadRight s.KernelExtentWidth
-            )
+        let s = s.Along(fun a -> a.With(size = max (min a.Size 4) (a.Extent - a.Before - a.After)))
 
         return
             match which with
             | 0 -> s.With(inChannels = large)
             | 1 -> s.With(outChannels = large)
-            | 2 -> s.With(inHeight = max s.InHeight large)
+            | 2 -> s |> Axes.replace 0 (s.Rows.With(size = max s.Rows.Size large))
             | 3 -> s.With(batch = large)
-            | 4 -> s.With(inWidth = max s.InWidth large)
-            | _ ->
-                let taps = min 3
-
-                s.With(
-                    inChannels = c,
-                    outChannels = o,
-                    kernelHeight = taps s.KernelHeight,
-                    kernelWidth = taps s.KernelWidth,
-                    inHeight = min 2 s.InHeight,
-                    inWidth = min 2 s.InWidth,
-                    padTop = 1,
-                    padLeft = 1,
-                    padBottom = 1,
-                    padRight = 1,
-                    dilationHeight = 1,
-                    dilationWidth = 1
-                )
+            | 4 -> s |> Axes.replace 1 (s.Columns.With(size = max s.Columns.Size large))
+            | _ -> s.With(inChannels = c, outChannels = o).Along(fun a -> Axis(min 2 a.Size, min 3 a.Taps, a.Stride, 1, 1))
     }
 
 /// The layer that networks are made of: both axes alike, with the padding that keeps the size, with none, or with any.
 let private symmetric (s: ConvShape) =
     gen {
         let! style = Gen.choose (0, 3)
-        let taps, dilation, size = s.KernelHeight, s.DilationHeight, s.InHeight
-        let extent = (taps - 1) * dilation + 1
+        let rows = s.Rows
 
         let pad =
             match style with
             | 0
-            | 1 -> extent / 2
+            | 1 -> rows.Extent / 2
             | 2 -> 0
-            | _ -> s.PadTop
+            | _ -> rows.Before
 
-        let size = max size (extent - 2 * pad)
-
-        return
-            ConvShape(
-                s.Batch,
-                s.InChannels,
-                size,
-                size,
-                s.OutChannels,
-                taps,
-                taps,
-                s.StrideHeight,
-                s.StrideHeight,
-                pad,
-                pad,
-                pad,
-                pad,
-                dilation,
-                dilation,
-                s.Groups
-            )
+        let both = rows.With(size = max rows.Size (rows.Extent - 2 * pad), before = pad, after = pad)
+        return s.Along(fun _ -> both)
     }
 
 /// Simplifications that many implementations ask for, each of the shape before it.
@@ -174,44 +128,33 @@ let private simplifications: (ConvShape -> ConvShape) list =
         let cg, og = roundUp multiple s.InChannelsPerGroup, roundUp multiple s.OutChannelsPerGroup
         s.With(inChannels = s.Groups * cg, outChannels = s.Groups * og)
 
-    let pads (top: int) (left: int) (s: ConvShape) = s.With(padTop = top, padLeft = left, padBottom = top, padRight = left)
+    let along (change: Axis -> Axis) (s: ConvShape) = s.Along change
+    let pads (pad: Axis -> int) = along (fun a -> a.With(before = pad a, after = pad a))
 
-    let kernel (height: int) (width: int) (s: ConvShape) =
-        let enough size taps dilation = max size ((taps - 1) * dilation + 1)
-
-        s.With(
-            kernelHeight = height,
-            kernelWidth = width,
-            inHeight = enough s.InHeight height s.DilationHeight,
-            inWidth = enough s.InWidth width s.DilationWidth
-        )
+    let kernel (taps: int) = along (fun a -> a.With(taps = taps, size = max a.Size ((taps - 1) * a.Dilation + 1)))
 
     [
-        fun s -> kernel s.KernelHeight s.KernelHeight s
-        fun s -> s.With(strideWidth = s.StrideHeight)
-        fun s -> s.With(inHeight = max s.InHeight s.KernelExtentHeight, inWidth = max s.InWidth s.KernelExtentWidth)
-        fun s -> pads s.PadTop s.PadLeft s
-        fun s -> pads s.PadTop s.PadTop s
-        fun s -> s.With(dilationHeight = 1, dilationWidth = 1)
+        fun s -> kernel s.Rows.Taps s
+        fun s -> along (fun a -> a.With(stride = s.Rows.Stride)) s
+        along (fun a -> a.With(size = max a.Size a.Extent))
+        pads _.Before
+        fun s -> pads (fun _ -> s.Rows.Before) s
+        along (fun a -> a.With(dilation = 1))
         fun s -> s.With(groups = 1, inChannels = min 33 s.InChannels, outChannels = min 33 s.OutChannels)
         fun s ->
-            s.With(inWidth = s.InHeight)
-            |> fun s ->
-                if s.InWidth >= s.KernelExtentWidth then
-                    s
-                else
-                    s.With(inWidth = s.KernelExtentWidth)
+            let columns = s.Columns.With(size = s.Rows.Size)
+            s |> Axes.replace 1 (columns.With(size = max columns.Size columns.Extent))
         // What keeps the size at stride 1.
-        fun s -> pads (s.KernelExtentHeight / 2) (s.KernelExtentWidth / 2) s
+        pads (fun a -> a.Extent / 2)
         channels 4
         channels 8
-        fun s -> pads 1 1 s
-        fun s -> pads 0 0 s
-        fun s -> s.With(strideHeight = 1, strideWidth = 1)
-        fun s -> kernel 3 3 s
-        fun s -> pads 1 1 s
-        fun s -> pads 0 0 s
-        fun s -> kernel 1 1 s
+        pads (fun _ -> 1)
+        pads (fun _ -> 0)
+        along (fun a -> a.With(stride = 1))
+        kernel 3
+        pads (fun _ -> 1)
+        pads (fun _ -> 0)
+        kernel 1
         fun s -> s.With(batch = 1)
         channels 16
         channels 32
@@ -271,16 +214,11 @@ let geometry (traits: Traits) : Gen<ConvShape> =
         // A kernel that the padded input cannot hold makes the input larger, just enough or a little more.
         let! spare = Gen.elements [ 0; 0; 1; 2 ]
 
-        let enough size before after taps dilation =
-            let extent = (taps - 1) * dilation + 1
+        let axis size taps stride before after dilation =
+            let missing = (taps - 1) * dilation + 1 - before - after - size
+            Axis((if missing > 0 then size + missing + spare else size), taps, stride, before, after, dilation)
 
-            if size + before + after >= extent then
-                size
-            else
-                extent - before - after + spare
-
-        let shape =
-            ConvShape(batch, c, enough h pt pb kh dh, enough w pl pr kw dw, o, kh, kw, sh, sw, pt, pl, pb, pr, dh, dw, groups)
+        let shape = ConvShape(batch, c, o, axis h kh sh pt pb dh, axis w kw sw pl pr dw, groups)
 
         // One in sixteen is stretched, and a third of the others has both axes alike.
         match! Gen.choose (0, 15) with

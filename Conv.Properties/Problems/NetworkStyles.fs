@@ -209,7 +209,7 @@ let usual =
             match padding with
             | None -> pad, pad, pad, pad
             | Some side ->
-                let same size = ConvShape.SamePads(size, taps, stride, dilation, side)
+                let same size = Axis.SamePads(size, taps, stride, dilation, side)
                 let struct (top, bottom), struct (left, right) = same height, same width
                 top, left, bottom, right
 

@@ -22,9 +22,9 @@ type internal Operation =
 /// The tensors of an operation on a forward shape: dimensions, names, and which products make up an element of the result.
 [<RequireQualifiedAccess>]
 module internal Operation =
-    let input (s: ConvShape) = s.Batch, s.InChannels, s.InHeight, s.InWidth
-    let output (s: ConvShape) = s.Batch, s.OutChannels, s.OutHeight, s.OutWidth
-    let kernel (s: ConvShape) = s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth
+    let input (s: ConvShape) = s.Batch, s.InChannels, s.Rows.Size, s.Columns.Size
+    let output (s: ConvShape) = s.Batch, s.OutChannels, s.Rows.Outputs, s.Columns.Outputs
+    let kernel (s: ConvShape) = s.OutChannels, s.InChannelsPerGroup, s.Rows.Taps, s.Columns.Taps
 
     let private isForward operation =
         match operation with
@@ -66,20 +66,19 @@ module internal Operation =
         | _ -> s.InputLength
 
     /// The most taps of an axis that meet one element of its input: those a stride apart, counted in dilations.
-    let private tapsMeeting (taps: int) (stride: int) (dilation: int) =
-        let step = int64 stride / Euclid.GreatestCommonDivisor(int64 stride, int64 dilation)
-        (int64 taps + step - 1L) / step
+    let private tapsMeeting (a: Axis) =
+        let step = int64 a.Stride / Euclid.GreatestCommonDivisor(int64 a.Stride, int64 a.Dilation)
+        (int64 a.Taps + step - 1L) / step
 
     /// The most products in the sum of one element of the result.
     let terms operation (s: ConvShape) =
         match operation with
         | Operation.BackwardKernel
-        | Operation.BackwardBias -> int64 s.Batch * int64 s.OutHeight * int64 s.OutWidth
+        | Operation.BackwardBias -> int64 s.Batch * s.OutputPlane
         | _ when isForward operation -> s.TermsPerOutput
         | _ ->
-            int64 s.OutChannelsPerGroup
-            * tapsMeeting s.KernelHeight s.StrideHeight s.DilationHeight
-            * tapsMeeting s.KernelWidth s.StrideWidth s.DilationWidth
+            s.Axes
+            |> Seq.fold (fun terms axis -> terms * tapsMeeting axis) (int64 s.OutChannelsPerGroup)
 
     /// The names of first operand, second operand and result, as formulas write them.
     let names operation =
@@ -104,24 +103,23 @@ module internal Operation =
     /// The products that make up one element of the result, as flat indices of both operands, one list for each channel that is summed over.
     /// For printing: it walks the whole problem.
     let products operation (s: ConvShape) (at: int) : (int * int) list list =
-        let cg, og = s.InChannelsPerGroup, s.OutChannelsPerGroup
+        let cg, og, rows, columns = s.InChannelsPerGroup, s.OutChannelsPerGroup, s.Rows, s.Columns
 
         [
             for n in 0 .. s.Batch - 1 do
                 for o in 0 .. s.OutChannels - 1 do
                     for c in 0 .. cg - 1 do
-                        for i in 0 .. s.OutHeight - 1 do
-                            for j in 0 .. s.OutWidth - 1 do
-                                for u in 0 .. s.KernelHeight - 1 do
-                                    for v in 0 .. s.KernelWidth - 1 do
-                                        let h = i * s.StrideHeight + u * s.DilationHeight - s.PadTop
-                                        let w = j * s.StrideWidth + v * s.DilationWidth - s.PadLeft
+                        for i in 0 .. rows.Outputs - 1 do
+                            for j in 0 .. columns.Outputs - 1 do
+                                for u in 0 .. rows.Taps - 1 do
+                                    for v in 0 .. columns.Taps - 1 do
+                                        let h, w = rows.Source(i, u), columns.Source(j, v)
 
-                                        if h >= 0 && h < s.InHeight && w >= 0 && w < s.InWidth then
+                                        if rows.Contains h && columns.Contains w then
                                             let channel = o / og * cg + c
-                                            let x = ((n * s.InChannels + channel) * s.InHeight + h) * s.InWidth + w
-                                            let k = ((o * cg + c) * s.KernelHeight + u) * s.KernelWidth + v
-                                            let y = ((n * s.OutChannels + o) * s.OutHeight + i) * s.OutWidth + j
+                                            let x = ((n * s.InChannels + channel) * rows.Size + h) * columns.Size + w
+                                            let k = ((o * cg + c) * rows.Taps + u) * columns.Taps + v
+                                            let y = ((n * s.OutChannels + o) * rows.Outputs + i) * columns.Outputs + j
 
                                             match operation with
                                             | Operation.BackwardInput

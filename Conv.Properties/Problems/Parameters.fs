@@ -25,22 +25,18 @@ let names =
     ]
 
 let ofShape (s: ConvShape) =
+    let pairs (number: Axis -> int) = s.Axes |> Seq.map number
+
     [|
         s.Batch
         s.InChannels
-        s.InHeight
-        s.InWidth
+        yield! pairs _.Size
         s.OutChannels
-        s.KernelHeight
-        s.KernelWidth
-        s.StrideHeight
-        s.StrideWidth
-        s.PadTop
-        s.PadLeft
-        s.PadBottom
-        s.PadRight
-        s.DilationHeight
-        s.DilationWidth
+        yield! pairs _.Taps
+        yield! pairs _.Stride
+        yield! pairs _.Before
+        yield! pairs _.After
+        yield! pairs _.Dilation
         s.Groups
     |]
 

@@ -80,9 +80,11 @@ let toShape (p: Plan) =
     let sh, sw = p.Stride
     let dh, dw = p.Dilation
     let top, left, bottom, right = p.Pads
-    let h = max p.Height ((kh - 1) * dh + 1 - top - bottom) |> max 1
-    let w = max p.Width ((kw - 1) * dw + 1 - left - right) |> max 1
-    ConvShape(p.Batch, p.Groups * p.In, h, w, p.Groups * p.Out, kh, kw, sh, sw, top, left, bottom, right, dh, dw, p.Groups)
+
+    let axis size taps stride before after dilation =
+        Axis(max size ((taps - 1) * dilation + 1 - before - after) |> max 1, taps, stride, before, after, dilation)
+
+    ConvShape(p.Batch, p.Groups * p.In, p.Groups * p.Out, axis p.Height kh sh top bottom dh, axis p.Width kw sw left right dw, p.Groups)
 
 let ofShape (s: ConvShape) =
     {
@@ -90,12 +92,12 @@ let ofShape (s: ConvShape) =
         Groups = s.Groups
         In = s.InChannelsPerGroup
         Out = s.OutChannelsPerGroup
-        Height = s.InHeight
-        Width = s.InWidth
-        Kernel = s.KernelHeight, s.KernelWidth
-        Stride = s.StrideHeight, s.StrideWidth
-        Dilation = s.DilationHeight, s.DilationWidth
-        Pads = s.PadTop, s.PadLeft, s.PadBottom, s.PadRight
+        Height = s.Rows.Size
+        Width = s.Columns.Size
+        Kernel = s.Rows.Taps, s.Columns.Taps
+        Stride = s.Rows.Stride, s.Columns.Stride
+        Dilation = s.Rows.Dilation, s.Columns.Dilation
+        Pads = s.Rows.Before, s.Columns.Before, s.Rows.After, s.Columns.After
         Kept = Set.empty
     }
 

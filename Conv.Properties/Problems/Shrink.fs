@@ -9,17 +9,8 @@ open Conv
 /// What every shrink lowers, in order of importance.
 let measure (case: Case) =
     let s = case.Problem
-    let plane = s.InHeight + s.InWidth + s.KernelHeight + s.KernelWidth
-
-    let options =
-        s.StrideHeight
-        + s.StrideWidth
-        + s.DilationHeight
-        + s.DilationWidth
-        + s.PadTop
-        + s.PadLeft
-        + s.PadBottom
-        + s.PadRight
+    let plane = s |> Axes.sum (fun a -> a.Size + a.Taps)
+    let options = s |> Axes.sum (fun a -> a.Stride + a.Dilation + a.Before + a.After)
 
     s.Batch + s.InChannels + s.OutChannels + s.Groups + plane + 2 * options, Fill.weight case.Fill, List.sum case.Args
 
@@ -36,6 +27,13 @@ let private tryShape make =
 
 /// Valid shapes with one thing smaller.
 let shapes (s: ConvShape) : ConvShape list =
+    /// One number of one axis smaller.
+    let along least (number: Axis -> int) (set: Axis -> int -> Axis) =
+        [
+            for at, axis in Seq.indexed s.Axes do
+                for value in smaller least (number axis) -> fun () -> s |> Axes.replace at (set axis value)
+        ]
+
     [
         for n in smaller 1 s.Batch -> fun () -> s.With(batch = n)
         for g in smaller 1 s.Groups do
@@ -43,18 +41,12 @@ let shapes (s: ConvShape) : ConvShape list =
                 yield fun () -> s.With(groups = g, inChannels = g * s.InChannelsPerGroup, outChannels = g * s.OutChannelsPerGroup)
         for c in smaller 1 s.InChannelsPerGroup -> fun () -> s.With(inChannels = c * s.Groups)
         for o in smaller 1 s.OutChannelsPerGroup -> fun () -> s.With(outChannels = o * s.Groups)
-        for h in smaller 1 s.InHeight -> fun () -> s.With(inHeight = h)
-        for w in smaller 1 s.InWidth -> fun () -> s.With(inWidth = w)
-        for k in smaller 1 s.KernelHeight -> fun () -> s.With(kernelHeight = k)
-        for k in smaller 1 s.KernelWidth -> fun () -> s.With(kernelWidth = k)
-        for d in smaller 1 s.DilationHeight -> fun () -> s.With(dilationHeight = d)
-        for d in smaller 1 s.DilationWidth -> fun () -> s.With(dilationWidth = d)
-        for v in smaller 1 s.StrideHeight -> fun () -> s.With(strideHeight = v)
-        for v in smaller 1 s.StrideWidth -> fun () -> s.With(strideWidth = v)
-        for p in smaller 0 s.PadTop -> fun () -> s.With(padTop = p)
-        for p in smaller 0 s.PadLeft -> fun () -> s.With(padLeft = p)
-        for p in smaller 0 s.PadBottom -> fun () -> s.With(padBottom = p)
-        for p in smaller 0 s.PadRight -> fun () -> s.With(padRight = p)
+        yield! along 1 _.Size (fun a size -> a.With(size = size))
+        yield! along 1 _.Taps (fun a taps -> a.With(taps = taps))
+        yield! along 1 _.Dilation (fun a dilation -> a.With(dilation = dilation))
+        yield! along 1 _.Stride (fun a stride -> a.With(stride = stride))
+        yield! along 0 _.Before (fun a before -> a.With(before = before))
+        yield! along 0 _.After (fun a after -> a.With(after = after))
     ]
     |> List.choose tryShape
 
@@ -86,14 +78,13 @@ let private list (case: Case) : Case list =
                         }
             ]
 
-        let input = s.Batch, s.InChannels, s.InHeight, s.InWidth
-        let kernel = s.OutChannels, s.InChannelsPerGroup, s.KernelHeight, s.KernelWidth
+        let input, kernel = Operation.input s, Operation.kernel s
 
         // A law may draw its second kernel larger than the first (COMPOSE, on at most 5 channels: up to 3×3, from the first one's
         // outputs): what it does not read is dropped again.
         let kernel2 =
             if s.OutChannels <= 5 && s.InChannelsPerGroup <= 5 then
-                max 3 s.OutChannels, max s.InChannelsPerGroup s.OutChannels, max 3 s.KernelHeight, max 3 s.KernelWidth
+                max 3 s.OutChannels, max s.InChannelsPerGroup s.OutChannels, max 3 s.Rows.Taps, max 3 s.Columns.Taps
             else
                 kernel
 
@@ -106,7 +97,7 @@ let private list (case: Case) : Case list =
                         @ elements Role.Bias (s.OutChannels, 1, 1, 1)
                         @ elements Role.Input2 input
                         @ elements Role.Kernel2 kernel2
-                        @ elements Role.Gradient (s.Batch, s.OutChannels, s.OutHeight, s.OutWidth)
+                        @ elements Role.Gradient (Operation.output s)
                     )
             }
         ]

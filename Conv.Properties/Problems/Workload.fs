@@ -129,7 +129,7 @@ let private inceptionv3Layers =
             (fun (channels, size) (at, (outChannels, (height, width), stride)) ->
                 let pads = if stride = 1 then height / 2, width / 2 else 0, 0
                 let shape = rectangle channels size outChannels (height, width) stride pads
-                ($"{name}_{at + 1}", shape), (outChannels, shape.OutHeight))
+                ($"{name}_{at + 1}", shape), (outChannels, shape.Rows.Outputs))
             (channels, size)
         |> fst
 

@@ -35,14 +35,16 @@ let private severity verdict =
 
 /// A layer as papers write it: 64×56×56 → 64, 3×3, stride 2, pad 1.
 let private brief (s: Conv.ConvShape) =
-    let pair name off (a: int) (b: int) =
+    let pair name off (number: Conv.Axis -> int) =
+        let a, b = number s.Rows, number s.Columns
+
         if a = off && b = off then ""
         elif a = b then $", {name} {a}"
         else $", {name} {a}×{b}"
 
-    $"{s.InChannels}×{s.InHeight}×{s.InWidth} → {s.OutChannels}, {s.KernelHeight}×{s.KernelWidth}"
-    + pair "stride" 1 s.StrideHeight s.StrideWidth
-    + pair "pad" 0 s.PadTop s.PadLeft
+    $"{s.InChannels}×{s.Rows.Size}×{s.Columns.Size} → {s.OutChannels}, {s.Rows.Taps}×{s.Columns.Taps}"
+    + pair "stride" 1 _.Stride
+    + pair "pad" 0 _.Before
     + (if s.Groups = 1 then "" else $", groups {s.Groups}")
 
 let private law id = All.tryFind id |> Option.get

@@ -126,36 +126,11 @@ let private sizes name (value: string) =
     |]
 
 /// The same problem with other pads, where they fit.
-let private padded (s: ConvShape) (top, bottom) (left, right) =
+let private padded (pads: Axis -> Axis) (s: ConvShape) =
     try
-        Some(
-            ConvShape(
-                s.Batch,
-                s.InChannels,
-                s.InHeight,
-                s.InWidth,
-                s.OutChannels,
-                s.KernelHeight,
-                s.KernelWidth,
-                s.StrideHeight,
-                s.StrideWidth,
-                top,
-                left,
-                bottom,
-                right,
-                s.DilationHeight,
-                s.DilationWidth,
-                s.Groups
-            )
-        )
+        Some(s.Along pads)
     with :? ArgumentException ->
         None
-
-/// The same problem with SAME padding.
-let private same side (s: ConvShape) =
-    let pads size taps stride dilation = ConvShape.SamePads(size, taps, stride, dilation, side).ToTuple()
-
-    padded s (pads s.InHeight s.KernelHeight s.StrideHeight s.DilationHeight) (pads s.InWidth s.KernelWidth s.StrideWidth s.DilationWidth)
 
 /// Reads a profile; fields that `others` names are somebody else's. Raises `CannotOpen` with what is wrong.
 let parse (others: string list) (text: string) : Declared =
@@ -210,14 +185,16 @@ let parse (others: string list) (text: string) : Declared =
 
     let kernels = few "kernels" _.KernelTransform.Columns
     let strides, dilations = few "strides" (fun _ -> 1), few "dilations" (fun _ -> 1)
-    let among (allowed: struct (int * int)[]) height width = allowed.Length = 0 || allowed.Contains(struct (height, width))
+
+    let among (allowed: struct (int * int)[]) (number: Axis -> int) (s: ConvShape) =
+        allowed.Length = 0 || allowed.Contains(struct (number s.Rows, number s.Columns))
 
     let withPads: ConvShape -> ConvShape option =
         match named "pads" with
-        | Some "none" -> fun s -> padded s (0, 0) (0, 0)
-        | Some "symmetric" -> fun s -> padded s (s.PadTop, s.PadTop) (s.PadLeft, s.PadLeft)
-        | Some "same-upper" -> same SamePadding.Upper
-        | Some "same-lower" -> same SamePadding.Lower
+        | Some "none" -> padded (fun a -> a.With(before = 0, after = 0))
+        | Some "symmetric" -> padded (fun a -> a.With(after = a.Before))
+        | Some "same-upper" -> padded _.Same(SamePadding.Upper)
+        | Some "same-lower" -> padded _.Same(SamePadding.Lower)
         | None
         | Some "any" -> Some
         | Some other -> bad $"pads={other}"
@@ -225,9 +202,9 @@ let parse (others: string list) (text: string) : Declared =
     let limits =
         [
             fun (s: ConvShape) ->
-                among kernels s.KernelHeight s.KernelWidth
-                && among strides s.StrideHeight s.StrideWidth
-                && among dilations s.DilationHeight s.DilationWidth
+                among kernels _.Taps s
+                && among strides _.Stride s
+                && among dilations _.Dilation s
 
             match named "groups" with
             | Some "1" -> fun s -> s.Groups = 1

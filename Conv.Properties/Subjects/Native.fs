@@ -73,29 +73,24 @@ let private export<'d when 'd :> Delegate and 'd: not struct> library name : 'd 
     | true, address -> Some(Marshal.GetDelegateForFunctionPointer<'d> address)
     | _ -> None
 
-/// The problem as the header lays it out.
-let private withProblem (s: ConvShape) outHeight outWidth (call: nativeint -> 'a) : 'a =
+/// The problem as the header lays it out, with H_o and W_o by `outputs`.
+let private withProblem (outputs: Axis -> int) (s: ConvShape) (call: nativeint -> 'a) : 'a =
     let p = NativePtr.stackalloc<int64> 18
+
+    let pairs (number: Axis -> int) = s.Axes |> Seq.map number
 
     [|
         s.Batch
         s.Groups
         s.InChannels
-        s.InHeight
-        s.InWidth
+        yield! pairs _.Size
         s.OutChannels
-        outHeight
-        outWidth
-        s.KernelHeight
-        s.KernelWidth
-        s.StrideHeight
-        s.StrideWidth
-        s.DilationHeight
-        s.DilationWidth
-        s.PadTop
-        s.PadLeft
-        s.PadBottom
-        s.PadRight
+        yield! pairs outputs
+        yield! pairs _.Taps
+        yield! pairs _.Stride
+        yield! pairs _.Dilation
+        yield! pairs _.Before
+        yield! pairs _.After
     |]
     |> Array.iteri (fun at value -> NativePtr.set p at (int64 value))
 
@@ -187,8 +182,7 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
         NativePtr.write handle 0n
         NativePtr.write workspace 0L
 
-        withProblem s s.OutHeight s.OutWidth (fun p ->
-            prepare.Invoke(p, k, b, NativePtr.toNativeInt handle, NativePtr.toNativeInt workspace))
+        withProblem _.Outputs s (fun p -> prepare.Invoke(p, k, b, NativePtr.toNativeInt handle, NativePtr.toNativeInt workspace))
         |> settle
 
         let made, size = NativePtr.read handle, NativePtr.read workspace
@@ -207,7 +201,7 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
     /// A call on memory of the kit's, and the bytes of workspace that it took.
     let call operation (s: ConvShape) (laid: Contract.Laid) : int64 =
         let x, k, b, y = laid.Input.Address, laid.Kernel.Address, orNull laid.Bias, laid.Output.Address
-        let with' call = withProblem s s.OutHeight s.OutWidth call |> settle
+        let with' call = withProblem _.Outputs s call |> settle
 
         match operation with
         | Operation.Forward ->
@@ -271,7 +265,10 @@ let openLibrary mayDie (name: string) (path: string) : string * Subject =
                     NativePtr.set size 1 0L
                     let at = NativePtr.toNativeInt size
                     let height, width = at, at + nativeint sizeof<int64>
-                    withProblem s 0 0 (fun p -> outputSize.Value.Invoke(p, height, width)) |> settle
+
+                    withProblem (fun _ -> 0) s (fun p -> outputSize.Value.Invoke(p, height, width))
+                    |> settle
+
                     struct (NativePtr.get size 0, NativePtr.get size 1)
         }
 

@@ -88,17 +88,19 @@ type Node =
 let dims (a, b, c, d) = [ a; b; c; d ]
 
 let node variant operation (s: ConvShape) bias : Node =
+    let pairs (number: Axis -> int) = s.Axes |> Seq.map number |> List.ofSeq
+
     let pads =
         match variant with
         | Same -> word "auto_pad" "SAME_UPPER"
         | Variable
-        | Constant -> integers "pads" [ s.PadTop; s.PadLeft; s.PadBottom; s.PadRight ]
+        | Constant -> integers "pads" (pairs _.Before @ pairs _.After)
 
     let attributes =
         [
-            integers "kernel_shape" [ s.KernelHeight; s.KernelWidth ]
-            integers "strides" [ s.StrideHeight; s.StrideWidth ]
-            integers "dilations" [ s.DilationHeight; s.DilationWidth ]
+            integers "kernel_shape" (pairs _.Taps)
+            integers "strides" (pairs _.Stride)
+            integers "dilations" (pairs _.Dilation)
             integer "group" (int64 s.Groups)
             pads
         ]
@@ -114,19 +116,11 @@ let node variant operation (s: ConvShape) bias : Node =
             Y = dims (Operation.output s)
         }
     | Operation.Transposed ->
-        // Rows that a stride leaves over at the end.
-        let more size out stride taps dilation before after = size - ((out - 1) * stride + (taps - 1) * dilation + 1 - before - after)
-
         {
             Operator = "ConvTranspose"
             Attributes =
-                integers
-                    "output_padding"
-                    [
-                        more s.InHeight s.OutHeight s.StrideHeight s.KernelHeight s.DilationHeight s.PadTop s.PadBottom
-                        more s.InWidth s.OutWidth s.StrideWidth s.KernelWidth s.DilationWidth s.PadLeft s.PadRight
-                    ]
-                :: attributes
+                // Rows and columns that a stride leaves over at the end.
+                integers "output_padding" (pairs _.Unused) :: attributes
             X = dims (Operation.output s)
             K = dims (Operation.kernel s)
             B = if bias then [ s.InChannels ] else []

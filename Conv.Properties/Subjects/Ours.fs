@@ -15,7 +15,7 @@ let private describe bad =
     | BadTransposed [ n; c; h; w; o; kh; kw; sh; sw; pt; pl; pb; pr; dh; dw; oph; opw; g ] ->
         TransposedShape(n, c, h, w, o, kh, kw, sh, sw, pt, pl, pb, pr, dh, dw, oph, opw, g)
         |> ignore
-    | BadSame [ size; taps; stride; dilation ] -> ConvShape.SamePads(size, taps, stride, dilation, SamePadding.Upper) |> ignore
+    | BadSame [ size; taps; stride; dilation ] -> Axis.SamePads(size, taps, stride, dilation, SamePadding.Upper) |> ignore
     | _ -> raise (NotSupportedException "Formulas are given numbers, no tensors.")
 
 /// What is said of rows, where the same is said of columns.
@@ -28,7 +28,7 @@ let private onBothAxes rows columns =
 /// ConvShape's own formulas.
 let convShape =
     let subject =
-        Subject.ofFormulas "conv-shape" (fun shape -> struct (int64 shape.OutHeight, int64 shape.OutWidth)) (fun shape ->
+        Subject.ofFormulas "conv-shape" (fun shape -> struct (int64 shape.Rows.Outputs, int64 shape.Columns.Outputs)) (fun shape ->
             shape.MultiplyAdds)
 
     { subject with
@@ -40,7 +40,7 @@ let convShape =
             fun size taps stride dilation upper ->
                 let side = if upper then SamePadding.Upper else SamePadding.Lower
 
-                ConvShape.SamePads(size, taps, stride, dilation, side).ToTuple()
+                Axis.SamePads(size, taps, stride, dilation, side).ToTuple()
                 |> fun (b, a) -> struct (b, a)
         TransposedSize =
             fun size taps stride dilation before after more ->

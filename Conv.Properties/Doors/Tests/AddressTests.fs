@@ -121,3 +121,31 @@ let ``a failure is the addressed case, and its shrunk one still fails`` () =
     Assert.Equal((1, 1, 1, 1, 1), (s.Batch, s.OutChannels, s.KernelHeight, s.InHeight, s.Groups))
     Assert.Equal((1, 1, 1, 1), (s.StrideHeight, s.StrideWidth, s.DilationHeight, s.DilationWidth))
     Assert.Equal(2, s.InWidth + s.PadLeft + s.PadRight)
+
+/// The digests of the first cases of every law, on several subjects, in every tier and size: cases.tsv. Lines that replay, and what an author has
+/// seen, are those of a build; a change of any case is meant, and recorded by replacing the file.
+[<Fact>]
+let ``the cases of every law are those that were recorded`` () =
+    let subjects =
+        [ "loop"; "winograd-f4x3"; "float16"; "int8"; "auto"; "conv-shape"; "gemm" ]
+        |> List.map (fun name -> Ours.all |> List.find (fun subject -> subject.Name = name))
+
+    let digest (law: Law) =
+        let offers (subject: Subject) =
+            subject.Name = "loop"
+            || law.Needs |> List.forall subject.Profile.Capabilities.Contains
+
+        seq {
+            for subject in List.filter offers subjects do
+                for tier in law.Tiers do
+                    for size, count, asked in [ Reach.Small, 12, 1; Reach.Middle, 4, law.Beyond.Middle; Reach.Large, 1, law.Beyond.Large ] do
+                        if asked > 0 then
+                            for index in 0 .. count - 1 -> Address.caseOf size 0UL law subject.Profile tier index
+        }
+        |> Seq.fold Address.digest 0UL
+
+    let path =
+        System.IO.Path.Combine(DocumentTests.root (), "Conv.Properties", "Doors", "Tests", "cases.tsv")
+
+    let lines = All.laws |> List.map (fun law -> $"{law.Id}\t{digest law:x16}")
+    Assert.Equal<string seq>(System.IO.File.ReadAllLines path |> Seq.skip 1, lines)

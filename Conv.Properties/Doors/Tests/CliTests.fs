@@ -192,6 +192,32 @@ let ``a piece that survives is named and exits with 1`` () =
     Assert.Contains("Survive at least one seed: m193-flipped-kernel.", page)
 
 [<Fact>]
+let ``the museum goes on from what an unfinished run found`` () =
+    let report = folder ()
+    let laws = All.laws |> List.filter (fun law -> law.Id = "IMPULSE-INPUT")
+    let heading = VerifyMuseum.heading { Run.defaults with Cases = 30 } 30 laws false
+    let partial = VerifyMuseum.partialIn report
+    let survived: Checking.First = { Law = ""; Cases = 0; Milliseconds = 0.0 }
+
+    Ledger.Create(partial, heading).Recall("first 30 0 m193-flipped-kernel", (fun () -> survived))
+    |> ignore<Checking.First>
+
+    let run more =
+        Cli.run
+            [|
+                yield! [ "museum"; "m193-flipped-kernel"; "--laws"; "IMPULSE-INPUT"; "--baselines"; "false" ]
+                yield! [ "--cases"; "30"; "--seeds"; "1"; "--quiet"; "--report"; report ]
+                yield! more
+            |]
+
+    // What was written down is believed, and is gone when all is told.
+    Assert.Equal(1, run [ "--resume" ])
+    Assert.False(File.Exists partial)
+    Assert.Equal(2, run [ "--resume" ])
+    Assert.Equal(0, run [])
+    Directory.Delete(report, true)
+
+[<Fact>]
 let ``too few cases settle nothing`` () =
     Assert.Equal(4, fst (verify [ "loop"; "--laws"; "MODEL-EXACT"; "--cases"; "3"; "--reach"; "small" ]))
 

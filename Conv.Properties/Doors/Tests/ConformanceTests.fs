@@ -155,7 +155,7 @@ let private corners: (string * (ConvShape -> bool)) list =
             && s.PadTop = 1)
         "1×1, stride 1, no pad",
         (fun s ->
-            s.KernelHeight * s.KernelWidth * s.StrideHeight * s.StrideWidth = 1
+            int s.KernelPlane * s.StrideHeight * s.StrideWidth = 1
             && equalPads s
             && s.PadTop = 0)
         "channels in eights", (fun s -> s.InChannels % 8 = 0 && s.OutChannels % 8 = 0 && s.Groups = 1)
@@ -375,7 +375,7 @@ type private Formulas(rounds: int64, before: int) =
 
     interface ISamePadding with
         member _.SamePads(size, taps, stride, dilation, side) =
-            let struct (first, last) = ConvShape.SamePads(size, taps, stride, dilation, side)
+            let struct (first, last) = Axis.SamePads(size, taps, stride, dilation, side)
             struct (first + before, last - before)
 
 [<Theory>]

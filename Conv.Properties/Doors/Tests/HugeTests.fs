@@ -95,7 +95,7 @@ let ``a tensor of each problem is just below the longest array, and its bytes li
 [<Fact>]
 let ``the others have many outputs, patches beyond 64 MiB, and of one kind beyond 2³¹ elements`` () =
     let others = Huge.problems |> List.skip 3
-    let patches (p: Huge.Problem) = p.Shape.TermsPerOutput * int64 p.Shape.OutHeight * int64 p.Shape.OutWidth
+    let patches (p: Huge.Problem) = p.Shape.TermsPerOutput * p.Shape.OutputPlane
     Assert.All(others, (fun p -> Assert.InRange(Huge.bytes p, 0L, 1L <<< 30)))
     Assert.All(others, (fun p -> Assert.True(patches p > (1L <<< 24))))
 

@@ -109,7 +109,7 @@ let ``no input channels give the bias`` (name: string) =
     let s = (supported name).With(inChannels = 0)
     Assert.True((convolution name).Supports s)
     let bias = Array.init s.OutChannels (fun o -> float32 o + 0.125f)
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
     let expected = Array.init (int s.OutputLength) (fun at -> bias[at / plane % s.OutChannels])
     Assert.Equal<float32[]>(expected, run name s [||] [||] bias)
     Assert.Equal<float32[]>(Array.zeroCreate expected.Length, run name s [||] [||] [||])

@@ -296,8 +296,8 @@ let ``errors go where their values go`` () =
         [
             Approx.images 1 1 a
             Approx.channels 1 2 a
-            Approx.window (-1, 2) (2, 1) (4, 6) a
-            Approx.pad (1, 2, 3, 4) a
+            Approx.cut (Slice.every 2 -1 4) (Slice.from 2 6) a
+            Approx.cut (Slice.padded 1 3 4) (Slice.padded 2 4 5) a
             Approx.zeroStuff (2, 3) a
             Approx.flip a
             Approx.transpose a
@@ -341,7 +341,7 @@ let ``what a convolution makes of its operands' errors is enough`` (SmallShape s
 
     let sum a e = Array.map2 (fun a e -> ofDouble a + ofDouble e) a e
     let exact = correlate s (sum x ex) (sum k ek)
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
 
     for at in 0 .. y.Value.Length - 1 do
         let o = at / plane % s.OutChannels

@@ -72,7 +72,7 @@ let ``a wrong corner breaks the sampled elements too`` () =
         { loop with
             Forward =
                 fun s x k b ->
-                    let plane = s.OutHeight * s.OutWidth
+                    let plane = int s.OutputPlane
 
                     loop.Forward s x k b
                     |> Array.mapi (fun at y -> if at % plane = 0 then y + 1f else y)

@@ -164,7 +164,7 @@ let private zeros (length: int64) : float[] = Array.zeroCreate (int length)
 let private singles = Array.map float32
 
 let private forward (s: ConvShape) (x: float32[]) (k: float32[]) (b: float32[]) =
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
 
     let y =
         Array.init (int s.OutputLength) (fun at -> if b.Length = 0 then 0. else float b[at / plane % b.Length])
@@ -184,7 +184,7 @@ let private kernelGradient (s: ConvShape) (x: float32[]) (dy: float32[]) =
 
 let private biasGradient (s: ConvShape) (dy: float32[]) =
     let db = zeros s.OutChannels
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
 
     dy
     |> Array.iteri (fun at g -> db[at / plane % s.OutChannels] <- db[at / plane % s.OutChannels] + float g)
@@ -216,7 +216,7 @@ let ``the transposed convolution is the gradient of the input and a bias`` (AnyS
 
     let x, k, b = whole random t.InputLength, whole random s.KernelLength, whole random t.OutChannels
 
-    let plane = t.OutHeight * t.OutWidth
+    let plane = int s.InputPlane
     let sums = inputGradient s x k
     let biased = sums |> Array.mapi (fun at y -> y + float b[at / plane % b.Length])
 
@@ -231,7 +231,7 @@ let ``the fused convolution is the convolution, then the epilogue`` (AnyShape s)
 
     let b, scale, shift = whole random s.OutChannels, whole random s.OutChannels, whole random s.OutChannels
 
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
 
     let expected (b: float32[]) =
         forward s x k b
@@ -342,7 +342,7 @@ let ``sums through views are those of the dense call, to the bit`` () =
     let random = Random 2
     let real (length: int64) = Array.init (int length) (fun _ -> random.NextSingle() - 0.5f)
     let x, k, b = real s.InputLength, real s.KernelLength, real s.OutChannels
-    let plane = s.InHeight * s.InWidth
+    let plane = int s.InputPlane
 
     let channelsLast =
         Array.init x.Length (fun at ->
@@ -414,7 +414,7 @@ let ``empty tensors have empty sums`` (name: string) =
     // No input channel: s·b + t, and a view that points nowhere is no mistake.
     let deaf = s.With(inChannels = 0)
     let bias = Array.init 6 float32
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
     let ofChannel value = Array.init (int s.OutputLength) (fun at -> value (float32 (at / plane % 6)))
 
     Assert.Equal<float32[]>(

@@ -396,7 +396,7 @@ let private quantizedBounds bits (s: ConvShape) (x: float32[]) (k: float32[]) (b
         |> Array.chunkBySize (max 1 (int s.TermsPerOutput))
         |> Array.map (quantized bits)
 
-    let plane = s.OutHeight * s.OutWidth
+    let plane = int s.OutputPlane
     let w = Oracle.correlate s quantizedX (channels |> Array.collect fst)
     let _, sums, biases = exactly s x k b
     let ofX, ofK = Oracle.correlate s (magnitudes x) (ones k), Oracle.correlate s (ones x) (magnitudes k)

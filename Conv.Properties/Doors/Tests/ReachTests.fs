@@ -296,7 +296,7 @@ let ``a checksum sees the transposition of a square plane, and rows that change 
 /// The loop on an input whose rows, or images, lose the upper bits of their number.
 let private sixteenBits =
     let row (s: ConvShape) (x: float32[]) =
-        let plane = s.InHeight * s.InWidth
+        let plane = int s.InputPlane
 
         Array.init x.Length (fun at ->
             let h = at % plane / s.InWidth &&& 0xFFFF
@@ -525,13 +525,46 @@ let ``a run has no turns of sizes that it leaves out`` () =
     let turn size : Order.Turn = { Law = "MODEL-EXACT"; Tier = "exact"; Size = size }
     let turns = Order.Turns [ turn Reach.Large; turn Reach.Small; turn Reach.Large; turn Reach.Large ]
 
-    let opening reach =
+    let turns reach =
         let options = { Run.defaults with Cases = 5; Reach = reach; Turns = turns }
-        (Rounds.opening options [| Run.Session(options, law "MODEL-EXACT", loop, Exact) |]).Length
 
-    Assert.Equal(1, opening Reach.Small)
-    // Of five small cases there are 1.5 large ones.
-    Assert.Equal(2, opening Reach.Large)
+        Rounds.schedule options [| Run.Session(options, law "MODEL-EXACT", loop, Exact) |]
+        |> Seq.length
+
+    Assert.Equal(5, turns Reach.Small)
+    // For five small cases there are 45 middle ones, and 1.5 large ones.
+    Assert.Equal(51, turns Reach.Large)
+
+[<Fact>]
+let ``at any time the same part of every law is done, and none has less than its turns`` () =
+    let given: Order.Turn = { Law = "FLIP"; Tier = "exact"; Size = Reach.Small }
+    let options = { Run.defaults with Cases = 40; Turns = Order.Turns [ given; given; given ] }
+    let laws = [ "MODEL-EXACT"; "FLIP"; "ZERO-KERNEL" ] |> List.map law
+
+    let sessions =
+        Rounds.jobs options laws [ loop ]
+        |> Array.map (fun (law, subject, tier) -> Run.Session(options, law, subject, tier))
+
+    let turns = Rounds.schedule options sessions |> Array.ofSeq
+    Assert.All(Array.truncate 3 turns, (fun session -> Assert.Equal("FLIP", session.Law.Id)))
+
+    let planned (session: Run.Session) =
+        Run.plannedCases options session.Law session.Tier
+        - (if session.Law.Id = "FLIP" && session.Tier = Exact then 3 else 0)
+
+    let counted = sessions |> Array.map (fun _ -> 0)
+
+    for session in Array.skip 3 turns do
+        let at = Array.IndexOf(sessions, session)
+        counted[at] <- counted[at] + 1
+        let parts = sessions |> Array.mapi (fun i s -> float counted[i] / float (planned s))
+
+        Assert.True(
+            Array.max parts - Array.min parts
+            <= 1.0 / float (sessions |> Array.map planned |> Array.min)
+        )
+
+    Assert.Equal<int[]>(sessions |> Array.map planned, counted)
 
 [<Fact>]
 let ``the turns are of more than one size`` () =

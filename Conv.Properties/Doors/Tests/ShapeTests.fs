@@ -6,36 +6,14 @@ open Xunit
 open FsCheck.Xunit
 open Conv
 
-/// i ≥ 0 with i·stride + (taps − 1)·dilation inside the padded size, counted one by one.
-let private counted size before after taps stride dilation =
-    let mutable count = 0
-
-    while count * stride + (taps - 1) * dilation < before + size + after do
-        count <- count + 1
-
-    count
-
 [<Property(Arbitrary = [| typeof<Arbitraries> |])>]
-let ``the output has as many rows and columns as windows fit`` (AnyShape s) =
-    Assert.Equal(counted s.InHeight s.PadTop s.PadBottom s.KernelHeight s.StrideHeight s.DilationHeight, s.OutHeight)
-    Assert.Equal(counted s.InWidth s.PadLeft s.PadRight s.KernelWidth s.StrideWidth s.DilationWidth, s.OutWidth)
-
-[<Property(Arbitrary = [| typeof<Arbitraries> |])>]
-let ``the outputs whose tap meets the image are those that are found one by one`` (AnyShape s) =
-    for u in 0 .. s.KernelHeight - 1 do
-        let offset = u * s.DilationHeight - s.PadTop
-
-        let meeting =
-            [ 0 .. s.OutHeight - 1 ]
-            |> List.filter (fun i -> 0 <= i * s.StrideHeight + offset && i * s.StrideHeight + offset < s.InHeight)
-
-        let expected =
-            if meeting.IsEmpty then
-                struct (0, 0)
-            else
-                struct (List.head meeting, List.last meeting + 1)
-
-        Assert.Equal(expected, ConvShape.OutputsMeeting(int64 offset, s.OutHeight, s.StrideHeight, s.InHeight))
+let ``rows and columns are the numbers of the constructor`` (AnyShape s) =
+    Assert.Equal(Axis(s.InHeight, s.KernelHeight, s.StrideHeight, s.PadTop, s.PadBottom, s.DilationHeight), s.Rows)
+    Assert.Equal(Axis(s.InWidth, s.KernelWidth, s.StrideWidth, s.PadLeft, s.PadRight, s.DilationWidth), s.Columns)
+    Assert.Equal<Axis seq>([ s.Rows; s.Columns ], s.Axes)
+    Assert.Equal(struct (s.OutHeight, s.OutWidth), struct (s.Rows.Outputs, s.Columns.Outputs))
+    Assert.Equal(s, s.WithAxes s.Axes)
+    Assert.Equal(s, ConvShape(s.Batch, s.InChannels, s.OutChannels, s.Rows, s.Columns, s.Groups))
 
 [<Property(Arbitrary = [| typeof<Arbitraries> |])>]
 let ``the multiply-adds in bounds are those that the loop takes`` (AnyShape s) =
@@ -160,14 +138,14 @@ let ``a wrong number is refused by name`` (change: string, parameter: string) =
 [<InlineData(1, 3, 1, 2147483647, "taps")>]
 let ``SAME padding of a wrong number is refused by name`` (size: int, taps: int, stride: int, dilation: int, parameter: string) =
     let error =
-        Assert.ThrowsAny<ArgumentException>(fun () -> ConvShape.SamePads(size, taps, stride, dilation, SamePadding.Upper) |> ignore)
+        Assert.ThrowsAny<ArgumentException>(fun () -> Axis.SamePads(size, taps, stride, dilation, SamePadding.Upper) |> ignore)
 
     Assert.Equal(parameter, error.ParamName)
 
 [<Fact>]
 let ``the most zeros of SAME padding that 32 bits hold`` () =
     // Two taps 2³¹ − 1 apart on one element: 2³¹ − 1 zeros, the odd one on the side that is asked for.
-    let pads side = ConvShape.SamePads(1, 2, 1, Int32.MaxValue, side)
+    let pads side = Axis.SamePads(1, 2, 1, Int32.MaxValue, side)
     Assert.Equal(struct (1073741823, 1073741824), pads SamePadding.Upper)
     Assert.Equal(struct (1073741824, 1073741823), pads SamePadding.Lower)
 
