@@ -50,7 +50,7 @@ let shapes (s: ConvShape) : ConvShape list =
     ]
     |> List.choose tryShape
 
-/// A drawn fill may be written out once it has at most this many elements.
+/// A drawn fill may be written out once it has at most this many elements; a gradient too, or it is written out as zeros.
 let private listable = 400L
 
 let private list (case: Case) : Case list =
@@ -97,7 +97,10 @@ let private list (case: Case) : Case list =
                         @ elements Role.Bias (s.OutChannels, 1, 1, 1)
                         @ elements Role.Input2 input
                         @ elements Role.Kernel2 kernel2
-                        @ elements Role.Gradient (Operation.output s)
+                        @ (if s.OutputLength <= listable then
+                               elements Role.Gradient (Operation.output s)
+                           else
+                               [])
                     )
             }
         ]
@@ -108,14 +111,15 @@ let private shorter (value: float32) =
     let fraction = 23 - BitOperations.TrailingZeroCount(bits ||| 0x800000u)
     BitConverter.UInt32BitsToSingle(bits &&& (UInt32.MaxValue <<< (23 - fraction / 2)))
 
-let private values (case: Case) : Case list =
+/// One after the other, since each is as long as the whole.
+let private values (case: Case) : Case seq =
     match case.Fill with
-    | Drawn _ -> []
+    | Drawn _ -> Seq.empty
     | Explicit elements ->
         let count = List.length elements
         // All at once first, then whole stretches, then single elements.
         let without =
-            [
+            seq {
                 let mutable length = count
 
                 while length >= 1 do
@@ -126,19 +130,20 @@ let private values (case: Case) : Case list =
                         |> List.map snd
 
                     length <- length / 2
-            ]
+            }
 
         let simpler =
-            [
+            seq {
                 for at, e in List.indexed elements do
                     for value in [ 1f; 2f; truncate e.Value; shorter e.Value; abs e.Value ] do
                         let changed = elements |> List.updateAt at { e with Value = value }
 
                         if value <> 0f && Fill.weight (Explicit changed) < Fill.weight case.Fill then
                             changed
-            ]
+            }
 
-        [ for elements in without @ simpler -> { case with Fill = Explicit elements } ]
+        Seq.append without simpler
+        |> Seq.map (fun elements -> { case with Fill = Explicit elements })
 
 /// Smaller cases to try, the boldest first. `project` brings a shape back into the law's domain.
 let cases (project: ConvShape -> ConvShape voption) (case: Case) : Case seq =

@@ -567,6 +567,30 @@ let ``at any time the same part of every law is done, and none has less than its
     Assert.Equal<int[]>(sessions |> Array.map planned, counted)
 
 [<Fact>]
+let ``a gradient is not written out where the output is large`` () =
+    let padded = Axis(1, 1, 1, 300, 300)
+
+    let case: Case =
+        {
+            Law = "MODEL-EXACT"
+            Tier = Exact
+            Problem = ConvShape(1, 1, 1, padded, padded)
+            Args = [ 0; 0; 0 ]
+            Fill = Drawn(Uniform, 1UL)
+        }
+
+    let listed =
+        [
+            for smaller in Shrink.cases ValueSome case do
+                match smaller.Fill with
+                | Explicit elements when smaller.Problem = case.Problem -> elements.Length
+                | _ -> ()
+        ]
+
+    Assert.NotEmpty listed
+    Assert.All(listed, (fun elements -> Assert.InRange(elements, 1, 400)))
+
+[<Fact>]
 let ``the turns are of more than one size`` () =
     let sizes = Order.turns.All |> List.map _.Size |> List.distinct
     Assert.Contains(Reach.Small, sizes)
