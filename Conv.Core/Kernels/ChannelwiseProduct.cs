@@ -61,8 +61,8 @@ internal sealed unsafe class ChannelwiseProduct : PartedConvolution
     {
         (int image, int o) = Math.DivRem(part, Shape.OutChannels);
         int channel = o / Shape.OutChannelsPerGroup;
-        float* from = input + ((((nint)image * Shape.InChannels) + channel) * (int)Shape.InputPlane);
-        float* to = output + ((nint)part * (int)Shape.OutputPlane);
+        float* from = input + ((((nint)image * Shape.InChannels) + channel) * (nint)Shape.InputPlane);
+        float* to = output + ((nint)part * (nint)Shape.OutputPlane);
         int height = Shape.Rows.Outputs, width = Shape.Columns.Outputs, lanes = _simd.Lanes, taps = _offsets.Length, vectorsInRow = _band.Vectors;
         nint rowStep = (nint)Shape.Rows.Stride * _band.RowLength;
         float* spare = own + _band.Length + lanes;

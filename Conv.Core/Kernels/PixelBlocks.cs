@@ -148,7 +148,7 @@ internal sealed unsafe class PixelBlocks
 
     /// <summary>Whether pixels are packed by <see cref="Simd.PackTiles"/>: where each tile of small planes would fill the first cache.</summary>
     public bool ArePacked =>
-        _source == PixelSource.Image && (long)Depth * (int)_shape.InputPlane * sizeof(float) <= Machine.Level1;
+        _source == PixelSource.Image && Depth * _shape.InputPlane * sizeof(float) <= Machine.Level1;
 
     /// <summary>From a term to the next, where all are as far apart: then there are no <see cref="Offsets"/>.</summary>
     public int Step => _source switch

@@ -85,7 +85,7 @@ internal sealed unsafe class PixelProduct : PartedConvolution
         PixelBlock block = _blocks.Of(part);
         float* sums = own, pixels = own + _blocks.SumFloats;
         int terms = (int)Shape.TermsPerOutput, panel = _simd.Panel;
-        float* image = input + ((((nint)block.Image * Shape.Groups) + block.Group) * Shape.InChannelsPerGroup * (int)Shape.InputPlane);
+        float* image = input + ((((nint)block.Image * Shape.Groups) + block.Group) * Shape.InChannelsPerGroup * (nint)Shape.InputPlane);
         fixed (float* weights = _weights, bias = _bias)
         {
             fixed (int* offsets = _offsets)

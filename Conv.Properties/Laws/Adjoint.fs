@@ -43,21 +43,11 @@ let private backwardImpulse =
             Beyond = Law.beyond 20 0
         }
         (fun p ->
-            let s, rows, columns = p.Shape, p.Shape.Rows, p.Shape.Columns
-            let n0, o0 = p.Choose(0, 0, s.Batch - 1), p.Choose(1, 0, s.OutChannels - 1)
-            let i0, j0 = p.Choose(2, 0, rows.Outputs - 1), p.Choose(0, 0, columns.Outputs - 1)
+            let n, o, i, j = Operation.output p.Shape
+            let place = p.Choose(0, 0, n - 1), p.Choose(1, 0, o - 1), p.Choose(2, 0, i - 1), p.Choose(0, 0, j - 1)
 
-            let weight n c h w =
-                let u, v = rows.TapReading(h, i0), columns.TapReading(w, j0)
-                let sameGroup = c / s.InChannelsPerGroup = o0 / s.OutChannelsPerGroup
-
-                if n = n0 && sameGroup && u >= 0 && v >= 0 then
-                    p.K.Value[o0, c % s.InChannelsPerGroup, u, v]
-                else
-                    0.0
-
-            backwardInput p (Approx.oneHot 1.0 (Operation.output s) (n0, o0, i0, j0))
-            =~= Approx.init (Operation.input s) weight
+            backwardInput p (Approx.oneHot 1.0 (n, o, i, j) place)
+            =~= Approx.init (Operation.input p.Shape) (fun n c h w -> weightBetween p (n, c, h, w) place)
             |> named "BackwardInput(one-hot, K)" "the window of K")
 
 let private adjointKernel =

@@ -291,18 +291,7 @@ type private Product = { M: int; N: int; K: int; A: float32[]; B: float32[]; Bia
 let private productOf (s: ConvShape) =
     let m, n, k = s.OutChannels, min 67 (int s.OutputPlane), int s.TermsPerOutput
 
-    let lattice =
-        {
-            InputMax = 9
-            KernelMax = 9
-            KernelStep = 1
-            BiasMax = 9
-            InputExponent = 0
-            KernelExponent = 0
-            LiveEvery = 1
-        }
-
-    let fill = Drawn(Lattice lattice, Fill.mix (uint64 (m * 31 + n * 7 + k)))
+    let fill = Drawn(Lattice(Lattice.UpTo 9), Fill.mix (uint64 (m * 31 + n * 7 + k)))
     let tensor role count = (Fill.tensor fill role (1, 1, 1, count)).Data |> Array.map float32
 
     {

@@ -174,16 +174,7 @@ let private largeIndex =
                         | _ -> 1)
                     |> Option.defaultValue 1
 
-                Lattice
-                    {
-                        InputMax = 1
-                        KernelMax = 1
-                        KernelStep = step
-                        BiasMax = 1
-                        InputExponent = 0
-                        KernelExponent = 0
-                        LiveEvery = 1
-                    }
+                Lattice { Lattice.UpTo 1 with KernelStep = step }
                 |> fixedCase "LARGE-INDEX" tier large.Head
                 |> Gen.constant
     }

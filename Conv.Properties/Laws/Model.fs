@@ -136,21 +136,11 @@ let private impulseInput =
             Beyond = Law.beyond 30 5
         }
         (fun p ->
-            let s, rows, columns = p.Shape, p.Shape.Rows, p.Shape.Columns
-            let n0, c0 = p.Choose(0, 0, s.Batch - 1), p.Choose(1, 0, s.InChannels - 1)
-            let h0, w0 = p.Choose(2, 0, rows.Size - 1), p.Choose(0, 0, columns.Size - 1)
+            let n, c, h, w = Operation.input p.Shape
+            let place = p.Choose(0, 0, n - 1), p.Choose(1, 0, c - 1), p.Choose(2, 0, h - 1), p.Choose(0, 0, w - 1)
 
-            let weight n o i j =
-                let u, v = rows.TapReading(h0, i), columns.TapReading(w0, j)
-                let sameGroup = c0 / s.InChannelsPerGroup = o / s.OutChannelsPerGroup
-
-                if n = n0 && sameGroup && u >= 0 && v >= 0 then
-                    p.K.Value[o, c0 % s.InChannelsPerGroup, u, v]
-                else
-                    0.0
-
-            conv { p with X = Approx.oneHot 1.0 (Operation.input s) (n0, c0, h0, w0) }
-            =~= Approx.init (Operation.output s) weight
+            conv { p with X = Approx.oneHot 1.0 (n, c, h, w) place }
+            =~= Approx.init (Operation.output p.Shape) (fun n o i j -> weightBetween p place (n, o, i, j))
             |> named "conv(one-hot, K)" "the kernel's taps")
 
 let private impulseKernel =

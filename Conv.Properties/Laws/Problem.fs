@@ -33,6 +33,17 @@ module internal Verbs =
     /// With the case's bias.
     let biased (p: Problem) = { p with Bias = Some p.Trial.B }
 
+    /// The weight by which an output (n, o, i, j) reads an element (n, c, h, w) of the input; zero where it does not read it.
+    let weightBetween (p: Problem) (n, c, h, w) (image, o, i, j) =
+        let s = p.Shape
+        let u, v = s.Rows.TapReading(h, i), s.Columns.TapReading(w, j)
+        let sameGroup = c / s.InChannelsPerGroup = o / s.OutChannelsPerGroup
+
+        if n = image && sameGroup && u >= 0 && v >= 0 then
+            p.K.Value[o, c % s.InChannelsPerGroup, u, v]
+        else
+            0.0
+
     // ---- along the axes
 
     let private reaxed (rows: AxisPart) (columns: AxisPart) (p: Problem) =

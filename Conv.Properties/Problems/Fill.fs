@@ -30,6 +30,18 @@ type internal Lattice =
         LiveEvery: int
     }
 
+    /// Whole numbers up to a size in every tensor.
+    static member UpTo most =
+        {
+            InputMax = most
+            KernelMax = most
+            KernelStep = 1
+            BiasMax = most
+            InputExponent = 0
+            KernelExponent = 0
+            LiveEvery = 1
+        }
+
 /// How values are drawn. Only integer operations and + − × ÷ by exact constants, so that a seed means the same numbers on every machine.
 type internal FillKind =
     | Lattice of Lattice

@@ -12,24 +12,13 @@ let private loop = Ours.implementations |> List.find (fun s -> s.Name = "loop")
 
 /// A case's convolution, in front of the definition; small whole numbers.
 let private on (s: ConvShape) (check: Problem -> unit) =
-    let lattice =
-        {
-            InputMax = 9
-            KernelMax = 9
-            KernelStep = 1
-            BiasMax = 9
-            InputExponent = 0
-            KernelExponent = 0
-            LiveEvery = 1
-        }
-
     let case: Case =
         {
             Law = "FLIP"
             Tier = Exact
             Problem = s
             Args = [ 0; 0; 0 ]
-            Fill = Drawn(Lattice lattice, 7UL)
+            Fill = Drawn(Lattice(Lattice.UpTo 9), 7UL)
         }
 
     use trial = new Trial(loop, case, false)
